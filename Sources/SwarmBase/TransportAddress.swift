@@ -1,0 +1,106 @@
+/// An IPv4 or IPv6 address, without a zone.
+///
+/// An IPv4-mapped IPv6 address (`::ffff:a.b.c.d`) is always held as IPv4, so that one peer has one address however
+/// the socket reports it.
+public enum IPAddress: Hashable, Sendable {
+    /// The four bytes in network order, as one number.
+    case v4(UInt32)
+    /// The sixteen bytes in network order, as two numbers.
+    case v6(UInt64, UInt64)
+
+    /// Makes an address from 4 or 16 bytes in network order.
+    ///
+    /// - Returns: `nil` for any other count.
+    public init?(bytes: some Collection<UInt8>) {
+        switch bytes.count {
+        case 4:
+            self = .v4(bytes.reduce(0) { $0 << 8 | UInt32($1) })
+        case 16:
+            let high = bytes.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+            let low = bytes.dropFirst(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+            self.init(high: high, low: low)
+        default:
+            return nil
+        }
+    }
+
+    /// Makes an address from the two halves of an IPv6 address, turning a mapped one into IPv4.
+    public init(high: UInt64, low: UInt64) {
+        if high == 0, low >> 32 == 0xffff {
+            self = .v4(UInt32(truncatingIfNeeded: low))
+        } else {
+            self = .v6(high, low)
+        }
+    }
+
+    /// The address in network order: 4 or 16 bytes.
+    public var bytes: [UInt8] {
+        switch self {
+        case .v4(let value):
+            (0..<4).map { UInt8(truncatingIfNeeded: value >> (24 - 8 * $0)) }
+        case .v6(let high, let low):
+            [high, low].flatMap { half in (0..<8).map { UInt8(truncatingIfNeeded: half >> (56 - 8 * $0)) } }
+        }
+    }
+
+    /// Whether this is an IPv6 address.
+    public var isIPv6: Bool {
+        if case .v6 = self { true } else { false }
+    }
+
+    /// 127.0.0.0/8 or ::1.
+    public var isLoopback: Bool {
+        switch self {
+        case .v4(let value): value >> 24 == 127
+        case .v6(let high, let low): high == 0 && low == 1
+        }
+    }
+
+    /// 169.254.0.0/16 or fe80::/10.
+    public var isLinkLocal: Bool {
+        switch self {
+        case .v4(let value): value >> 16 == 0xa9fe
+        case .v6(let high, _): high >> 54 == 0xfe80 >> 6
+        }
+    }
+
+    /// 0.0.0.0 or ::.
+    public var isUnspecified: Bool {
+        switch self {
+        case .v4(let value): value == 0
+        case .v6(let high, let low): high == 0 && low == 0
+        }
+    }
+
+    /// 224.0.0.0/4, 255.255.255.255 or ff00::/8.
+    public var isMulticastOrBroadcast: Bool {
+        switch self {
+        case .v4(let value): value >> 28 == 0xe || value == .max
+        case .v6(let high, _): high >> 56 == 0xff
+        }
+    }
+}
+
+/// An IP address and a UDP or TCP port: what RFC 8445 §4 calls a transport address.
+public struct TransportAddress: Hashable, Sendable {
+    public var address: IPAddress
+    public var port: UInt16
+
+    @inlinable
+    public init(_ address: IPAddress, port: UInt16) {
+        self.address = address
+        self.port = port
+    }
+}
+
+/// One datagram to be sent.
+public struct Transmit: Hashable, Sendable {
+    public var destination: TransportAddress
+    public var payload: [UInt8]
+
+    @inlinable
+    public init(to destination: TransportAddress, payload: [UInt8]) {
+        self.destination = destination
+        self.payload = payload
+    }
+}
