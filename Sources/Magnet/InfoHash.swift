@@ -1,0 +1,137 @@
+import SwarmBase
+
+/// The 20 bytes that name a swarm: the SHA-1 of a v1 torrent's `info` dictionary (BEP 3), the first 20 bytes of a v2
+/// one's SHA-256 (BEP 52), or any 20 bytes that the members of a swarm without a torrent agreed on.
+///
+/// Ordered as an unsigned big-endian number.
+public struct InfoHash: Hashable, Sendable {
+    private let high: UInt64
+    private let middle: UInt64
+    private let low: UInt32
+
+    /// The number of bytes.
+    public static let byteCount = 20
+
+    /// Makes an info-hash from exactly 20 bytes; `nil` for any other count.
+    public init?(bytes: some Collection<UInt8>) {
+        guard bytes.count == Self.byteCount else { return nil }
+        high = bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
+        middle = bytes.dropFirst(8).prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
+        low = bytes.dropFirst(16).reduce(0) { $0 << 8 | UInt32($1) }
+    }
+
+    /// Reads 40 hexadecimal digits in either case.
+    public init?(hexadecimal text: some StringProtocol) {
+        guard text.utf8.count == 2 * Self.byteCount, let bytes = [UInt8](hexadecimal: text) else { return nil }
+        self.init(bytes: bytes)
+    }
+
+    /// Reads 32 characters of RFC 4648 §6 base32 in either case, without padding.
+    public init?(base32 text: some StringProtocol) {
+        guard text.utf8.count == 32 else { return nil }
+        var bytes: [UInt8] = []
+        var accumulator: UInt32 = 0
+        var bits = 0
+        for character in text.utf8 {
+            let digit: UInt8
+            switch character {
+            case UInt8(ascii: "A")...UInt8(ascii: "Z"): digit = character - UInt8(ascii: "A")
+            case UInt8(ascii: "a")...UInt8(ascii: "z"): digit = character - UInt8(ascii: "a")
+            case UInt8(ascii: "2")...UInt8(ascii: "7"): digit = character - UInt8(ascii: "2") + 26
+            default: return nil
+            }
+            accumulator = (accumulator << 5 | UInt32(digit)) & 0xfff
+            bits += 5
+            if bits >= 8 {
+                bits -= 8
+                bytes.append(UInt8(truncatingIfNeeded: accumulator >> UInt32(bits)))
+            }
+        }
+        self.init(bytes: bytes)
+    }
+
+    /// Reads a "binary string": 20 Unicode scalars U+0000…U+00FF, one for each byte (WebTorrent trackers).
+    public init?(latin1 text: String) {
+        var bytes: [UInt8] = []
+        for scalar in text.unicodeScalars {
+            guard let byte = UInt8(exactly: scalar.value), bytes.count < Self.byteCount else { return nil }
+            bytes.append(byte)
+        }
+        self.init(bytes: bytes)
+    }
+
+    /// The 20 bytes in order.
+    public var bytes: [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(Self.byteCount)
+        for shift in stride(from: UInt64(56), through: 0, by: -8) {
+            bytes.append(UInt8(truncatingIfNeeded: high >> shift))
+        }
+        for shift in stride(from: UInt64(56), through: 0, by: -8) {
+            bytes.append(UInt8(truncatingIfNeeded: middle >> shift))
+        }
+        for shift in stride(from: UInt32(24), through: 0, by: -8) {
+            bytes.append(UInt8(truncatingIfNeeded: low >> shift))
+        }
+        return bytes
+    }
+
+    /// The bytes as 20 Unicode scalars U+0000…U+00FF. Compare as scalars or bytes, never as Swift `String`s.
+    public var latin1: String {
+        var text = String.UnicodeScalarView()
+        for byte in bytes { text.append(Unicode.Scalar(byte)) }
+        return String(text)
+    }
+}
+
+extension InfoHash: Comparable {
+    public static func < (a: InfoHash, b: InfoHash) -> Bool {
+        (a.high, a.middle, a.low) < (b.high, b.middle, b.low)
+    }
+}
+
+extension InfoHash: LosslessStringConvertible {
+    /// Reads what a magnet link may carry after `urn:btih:`: 40 hexadecimal digits or 32 base32 characters.
+    public init?(_ description: String) {
+        switch description.utf8.count {
+        case 40: self.init(hexadecimal: description)
+        case 32: self.init(base32: description)
+        default: return nil
+        }
+    }
+
+    /// 40 lower-case hexadecimal digits.
+    public var description: String { bytes.hexadecimal }
+}
+
+/// The SHA-256 of a v2 torrent's `info` dictionary (BEP 52).
+public struct InfoHashV2: Hashable, Sendable, CustomStringConvertible {
+    /// The 32 bytes in order.
+    public let bytes: [UInt8]
+
+    /// Makes a v2 info-hash from exactly 32 bytes; `nil` for any other count.
+    public init?(bytes: some Collection<UInt8>) {
+        guard bytes.count == 32 else { return nil }
+        self.bytes = Array(bytes)
+    }
+
+    /// Reads a multihash in hexadecimal digits: `1220` (SHA-256, 32 bytes) and 64 digits, in either case.
+    public init?(multihash text: some StringProtocol) {
+        guard text.utf8.count == 68, text.utf8.starts(with: "1220".utf8) else { return nil }
+        guard let bytes = [UInt8](hexadecimal: text.dropFirst(4)) else { return nil }
+        self.init(bytes: bytes)
+    }
+
+    /// `1220` and 64 lower-case hexadecimal digits.
+    public var multihash: String { "1220" + bytes.hexadecimal }
+
+    /// The first 20 bytes, which trackers, the DHT and the peer wire use (BEP 52, "info-hash").
+    public var truncated: InfoHash {
+        // 20 of 32 bytes: the initializer cannot fail.
+        guard let hash = InfoHash(bytes: bytes.prefix(InfoHash.byteCount)) else { preconditionFailure("32 bytes") }
+        return hash
+    }
+
+    /// 64 lower-case hexadecimal digits.
+    public var description: String { bytes.hexadecimal }
+}
