@@ -1,0 +1,113 @@
+import Crypto
+import SwarmBase
+
+/// Seals and opens the relayed packets of one pair of runs: AES-256-GCM, one key for each direction, a counter as nonce.
+///
+/// Keys come from ECDH between the two runs' ephemeral keys (docs/protocol.md, "Envelope"): both sides know them as
+/// soon as they hold each other's presence record, with no round trip.
+struct EnvelopeCipher {
+    /// Names the key on the wire, so that the receiver finds it without knowing the sender.
+    let keyID: UInt64
+    /// The key id of what the peer sends.
+    let peerKeyID: UInt64
+    private let sendKey: SymmetricKey
+    private let receiveKey: SymmetricKey
+    private var nextCounter: UInt64 = 0
+    private var window = ReplayWindow()
+
+    init(
+        own: SessionKeyPair, ownID: PeerID, peer: SessionPublicKey, peerID: PeerID, topic: Topic
+    ) throws(Refusal) {
+        guard let key = peer.key, let shared = try? own.privateKey.sharedSecretFromKeyAgreement(with: key) else {
+            throw .malformed
+        }
+        let ownFirst = ownID < peerID
+        let ids = ownFirst ? [ownID, peerID] : [peerID, ownID]
+        let keys = ownFirst ? [own.publicKey, peer] : [peer, own.publicKey]
+        let info =
+            Topic.label("session") + ids.flatMap(\.rawRepresentation) + keys.flatMap(\.rawRepresentation)
+        let derived = shared.hkdfDerivedSymmetricKey(
+            using: SHA256.self, salt: topic.id, sharedInfo: info, outputByteCount: 80)
+        var reader = ByteReader(derived.withUnsafeBytes { unsafe Array($0) })
+        guard let low = reader.bytes(32), let high = reader.bytes(32), let lowID: UInt64 = reader.integer(),
+            let highID: UInt64 = reader.integer()
+        else { throw .malformed }
+        sendKey = SymmetricKey(data: ownFirst ? low : high)
+        receiveKey = SymmetricKey(data: ownFirst ? high : low)
+        keyID = ownFirst ? lowID : highID
+        peerKeyID = ownFirst ? highID : lowID
+    }
+
+    /// key id ‖ counter ‖ sealed packet ‖ tag.
+    mutating func seal(_ packet: [UInt8]) throws(Refusal) -> [UInt8] {
+        var header = ByteWriter(capacity: 32 + packet.count)
+        header.integer(keyID)
+        header.integer(nextCounter)
+        guard let nonce = Self.nonce(nextCounter),
+            let box = try? AES.GCM.seal(packet, using: sendKey, nonce: nonce, authenticating: header.bytes)
+        else { throw .malformed }
+        nextCounter += 1
+        header.append(box.ciphertext)
+        header.append(box.tag)
+        return header.bytes
+    }
+
+    /// Opens what `seal` of the other side made; each counter is accepted once.
+    mutating func open(_ envelope: [UInt8]) throws(Refusal) -> [UInt8] {
+        var reader = ByteReader(envelope)
+        guard let id: UInt64 = reader.integer(), let counter: UInt64 = reader.integer(), reader.remaining >= 16 else {
+            throw .malformed
+        }
+        guard id == peerKeyID else { throw .notForUs }
+        guard window.isNew(counter) else { throw .replayed }
+        let rest = reader.rest()
+        guard let nonce = Self.nonce(counter),
+            let box = try? AES.GCM.SealedBox(nonce: nonce, ciphertext: rest.dropLast(16), tag: rest.suffix(16)),
+            let packet = try? AES.GCM.open(box, using: receiveKey, authenticating: envelope.prefix(16))
+        else { throw .forged }
+        window.note(counter)
+        return Array(packet)
+    }
+
+    /// The key id an envelope names: which session it belongs to.
+    static func keyID(of envelope: [UInt8]) -> UInt64? {
+        var reader = ByteReader(Array(envelope.prefix(8)))
+        return reader.integer()
+    }
+
+    private static func nonce(_ counter: UInt64) -> AES.GCM.Nonce? {
+        var writer = ByteWriter(capacity: 12)
+        writer.integer(UInt32(0))
+        writer.integer(counter)
+        return try? AES.GCM.Nonce(data: writer.bytes)
+    }
+}
+
+/// Which counters were seen, as in RFC 6479: the highest, and a bit for each of the 1,024 below it.
+struct ReplayWindow {
+    private static let size: UInt64 = 1024
+    private var highest: UInt64?
+    private var bits = [UInt64](repeating: 0, count: Int(size / 64))
+
+    func isNew(_ counter: UInt64) -> Bool {
+        guard let highest, counter <= highest else { return true }
+        guard highest - counter < Self.size else { return false }
+        return bits[word(counter)] & bit(counter) == 0
+    }
+
+    mutating func note(_ counter: UInt64) {
+        let first = highest.map { $0 + 1 } ?? 0
+        if counter >= first {
+            if counter - first >= Self.size {
+                for index in bits.indices { bits[index] = 0 }
+            } else {
+                for skipped in first...counter { bits[word(skipped)] &= ~bit(skipped) }
+            }
+            highest = counter
+        }
+        bits[word(counter)] |= bit(counter)
+    }
+
+    private func word(_ counter: UInt64) -> Int { Int(counter % Self.size / 64) }
+    private func bit(_ counter: UInt64) -> UInt64 { 1 << (counter % 64) }
+}

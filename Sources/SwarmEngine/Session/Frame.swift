@@ -1,0 +1,132 @@
+import SwarmBase
+
+/// What a packet of a session is made of (docs/protocol.md, "Frames"). A packet is any number of frames, one after the
+/// other; on the direct path it is one DataChannel message, on the relay path the content of one envelope.
+enum Frame: Equatable, Sendable {
+    case data(DataFrame)
+    case acknowledgement(Acknowledgement)
+    case ping(id: UInt64)
+    case pong(id: UInt64)
+    /// The member leaves: nothing more will come.
+    case bye
+
+    /// The bytes a frame adds to its body.
+    static let overhead = 5
+
+    /// Appends the frame to a packet.
+    func write(to packet: inout [UInt8]) {
+        var body = ByteWriter()
+        let type: UInt8
+        switch self {
+        case .data(let frame):
+            type = 1
+            body.bytes.reserveCapacity(DataFrame.headerSize + frame.payload.count)
+            body.integer(frame.stream)
+            body.integer(frame.sequence)
+            body.integer(frame.base)
+            body.integer(frame.message)
+            body.integer(frame.flags.rawValue)
+            body.append(frame.payload)
+        case .acknowledgement(let frame):
+            type = 2
+            body.integer(frame.stream)
+            body.integer(frame.received)
+            body.integer(frame.durable)
+        case .ping(let id):
+            type = 3
+            body.integer(id)
+        case .pong(let id):
+            type = 4
+            body.integer(id)
+        case .bye:
+            type = 5
+        }
+        var header = ByteWriter(capacity: Self.overhead)
+        header.integer(type)
+        header.integer(UInt32(body.bytes.count))
+        packet += header.bytes
+        packet += body.bytes
+    }
+
+    /// The frames of a packet. Frames of unknown type are passed over, so that later versions may add some.
+    ///
+    /// - Throws: `Refusal.malformed` when a frame is cut off or too short for its type.
+    static func parse(_ packet: [UInt8]) throws(Refusal) -> [Frame] {
+        var reader = ByteReader(packet)
+        var frames: [Frame] = []
+        while !reader.isAtEnd {
+            guard let type: UInt8 = reader.integer(), let body = reader.prefixed(by: UInt32.self) else {
+                throw .malformed
+            }
+            if let frame = try Frame(type: type, body: body) { frames.append(frame) }
+        }
+        return frames
+    }
+
+    private init?(type: UInt8, body: [UInt8]) throws(Refusal) {
+        var reader = ByteReader(body)
+        switch type {
+        case 1:
+            guard let stream: UInt64 = reader.integer(), let sequence: UInt64 = reader.integer(),
+                let base: UInt64 = reader.integer(), let message: UInt64 = reader.integer(),
+                let flags: UInt8 = reader.integer(), base >= 1, base <= sequence, sequence < UInt64.max / 2
+            else { throw .malformed }
+            self = .data(
+                DataFrame(
+                    stream: stream, sequence: sequence, base: base, message: message, flags: .init(rawValue: flags),
+                    payload: reader.rest()))
+        case 2:
+            guard let stream: UInt64 = reader.integer(), let received: UInt64 = reader.integer(),
+                let durable: UInt64 = reader.integer(), durable <= received
+            else { throw .malformed }
+            self = .acknowledgement(Acknowledgement(stream: stream, received: received, durable: durable))
+        case 3:
+            guard let id: UInt64 = reader.integer() else { throw .malformed }
+            self = .ping(id: id)
+        case 4:
+            guard let id: UInt64 = reader.integer() else { throw .malformed }
+            self = .pong(id: id)
+        case 5:
+            self = .bye
+        default:
+            return nil
+        }
+    }
+}
+
+/// A piece of a message.
+struct DataFrame: Equatable, Sendable {
+    struct Flags: OptionSet, Equatable, Sendable {
+        let rawValue: UInt8
+        /// The message begins here.
+        static let first = Flags(rawValue: 1)
+        /// The message ends here.
+        static let last = Flags(rawValue: 2)
+        /// The message is text.
+        static let text = Flags(rawValue: 4)
+    }
+
+    static let headerSize = 33
+
+    /// Which run of sequence numbers this belongs to: random, made when a member first writes to another.
+    var stream: UInt64
+    /// Counts the fragments of the stream, from 1.
+    var sequence: UInt64
+    /// The lowest sequence number that the sender has not seen acknowledged: where a receiver that knows nothing of the
+    /// stream begins.
+    var base: UInt64
+    /// Counts the messages of the stream, from 1.
+    var message: UInt64
+    var flags: Flags
+    var payload: [UInt8]
+}
+
+/// How far a stream has arrived.
+struct Acknowledgement: Equatable, Sendable {
+    var stream: UInt64
+    /// Everything before this has come: it need not be sent again while both members run.
+    var received: UInt64
+    /// Everything before this was handed to the application, and the receiver knows so even after a restart: the sender
+    /// may forget it.
+    var durable: UInt64
+}

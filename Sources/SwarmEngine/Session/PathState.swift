@@ -1,0 +1,104 @@
+import DequeModule
+import SwarmBase
+
+/// What a session knows of one path: whether it is there, how long a round trip takes, what is under way on it.
+struct PathState: Sendable {
+    /// The path exists: the channel is open, or a relay is connected.
+    private(set) var isOpen = false
+    /// The next fragment to be sent on this path.
+    var cursor: UInt64 = 1
+    private(set) var smoothedRTT: Duration?
+    private var rttVariation: Duration = .zero
+    private(set) var lastHeard: Instant?
+    /// Since when an answer is owed on this path and nothing has come.
+    private(set) var awaitingSince: Instant?
+    /// Since when what is under way has made no progress.
+    private var unmovedSince: Instant?
+    /// How often in a row what is under way was sent again.
+    private var backoff = 0
+    /// How many pings in a row brought nothing back.
+    private(set) var unansweredPings = 0
+    private var ping: (id: UInt64, sentAt: Instant)?
+    private(set) var lastPing: Instant?
+    /// Packets with data that are under way: the highest sequence number in each.
+    private var inFlight: Deque<UInt64> = []
+
+    var packetsInFlight: Int { inFlight.count }
+
+    mutating func open(resendFrom base: UInt64) {
+        self = PathState()
+        isOpen = true
+        cursor = base
+    }
+
+    mutating func close() { self = PathState() }
+
+    /// Nothing came for so long that it must be doubted: max(3 × RTT, 300 ms), doubled with each repetition.
+    var patience: Duration {
+        let base = max(.milliseconds(300), (smoothedRTT ?? .milliseconds(300)) * 3)
+        return min(base * (1 << min(backoff, 5)), .seconds(10))
+    }
+
+    /// When the path falls under suspicion, if nothing at all comes.
+    var suspicionAt: Instant? { awaitingSince.map { $0 + patience } }
+
+    /// When what is under way counts as lost, if it is not acknowledged.
+    var retransmissionAt: Instant? { unmovedSince.map { $0 + patience } }
+
+    mutating func heard(now: Instant) {
+        lastHeard = now
+        awaitingSince = nil
+        unansweredPings = 0
+    }
+
+    mutating func sentData(highest: UInt64, now: Instant) {
+        inFlight.append(highest)
+        awaitingSince = awaitingSince ?? now
+        unmovedSince = unmovedSince ?? now
+    }
+
+    mutating func sentPing(id: UInt64, now: Instant) {
+        if ping != nil { unansweredPings += 1 }
+        ping = (id, now)
+        lastPing = now
+        awaitingSince = awaitingSince ?? now
+    }
+
+    /// - Returns: whether this answers our last ping on this path.
+    mutating func pong(id: UInt64, now: Instant) -> Bool {
+        guard let ping, ping.id == id else { return false }
+        self.ping = nil
+        measure(now - ping.sentAt)
+        return true
+    }
+
+    /// RFC 6298 §2.
+    private mutating func measure(_ sample: Duration) {
+        guard let smoothed = smoothedRTT else {
+            smoothedRTT = sample
+            rttVariation = sample / 2
+            return
+        }
+        let difference = smoothed > sample ? smoothed - sample : sample - smoothed
+        rttVariation = rttVariation * 3 / 4 + difference / 4
+        smoothedRTT = smoothed * 7 / 8 + sample / 8
+    }
+
+    mutating func acknowledged(before next: UInt64, now: Instant) {
+        let count = inFlight.count
+        while let first = inFlight.first, first < next { inFlight.removeFirst() }
+        guard inFlight.count < count else { return }
+        backoff = 0
+        unmovedSince = inFlight.isEmpty ? nil : now
+        awaitingSince = inFlight.isEmpty ? nil : now
+    }
+
+    /// What is under way is given up: everything from `base` goes out again.
+    mutating func sendAgain(from base: UInt64) {
+        inFlight.removeAll()
+        cursor = base
+        awaitingSince = nil
+        unmovedSince = nil
+        backoff += 1
+    }
+}

@@ -1,0 +1,298 @@
+import SwarmBase
+
+/// The ordered, acknowledged conversation with one member, above its paths.
+///
+/// Sans-IO: frames come in with the path they came by, packets go out with the path they are to take. The session starts
+/// on whichever path opens first, sends on the best one, and when that falls silent sends everything that is not
+/// acknowledged on the next at once (docs/protocol.md, "Session").
+struct Session {
+    /// What a session tells its owner.
+    enum Event: Equatable {
+        /// Something authentic came from the member for the first time in its present run.
+        case up(PathKind)
+        /// Messages go another way from now on.
+        case pathChanged(PathKind, rtt: Duration?)
+        case message(Inbound.Message, path: PathKind)
+        /// The inbound stream now stands here: to be noted durably, then `commit`.
+        case inboundAdvanced(stream: UInt64, next: UInt64)
+        /// Our message with this number has arrived for good.
+        case delivered(UInt64)
+        /// The member said good-bye.
+        case bye
+        /// Nothing has come for `SessionConfiguration.awayAfter`.
+        case away
+    }
+
+    let configuration: SessionConfiguration
+    private(set) var outbound: Outbound
+    private(set) var inbound: Inbound
+    private(set) var direct = PathState()
+    private(set) var relay = PathState()
+    /// The direct path is open but owes an answer for too long.
+    private(set) var isDirectSuspect = false
+    private(set) var suspectSince: Instant?
+    private(set) var isUp = false
+    private(set) var path: PathKind?
+    private(set) var lastHeard: Instant?
+    private var acknowledgementDue: [PathKind: Instant] = [:]
+    private var pongs: [(path: PathKind, id: UInt64)] = []
+    private var wantsPing: Set<PathKind> = []
+    private var sendsBye = false
+    private var nextPingID: UInt64 = 1
+    private var events: [Event] = []
+
+    init(configuration: SessionConfiguration, outbound: Outbound, inbound: Inbound? = nil) {
+        self.configuration = configuration
+        self.outbound = outbound
+        self.inbound = inbound ?? Inbound(largestMessage: configuration.largestMessage)
+    }
+
+    // MARK: What happens
+
+    /// A path has come up, or its far end is a new one: all that is not acknowledged goes out on it again.
+    mutating func pathOpened(_ kind: PathKind, now: Instant) {
+        self[kind].open(resendFrom: outbound.received)
+        if kind == .direct { clearSuspicion() }
+        wantsPing.insert(kind)
+        choosePath()
+    }
+
+    mutating func pathClosed(_ kind: PathKind, now: Instant) {
+        guard self[kind].isOpen else { return }
+        self[kind].close()
+        if kind == .direct {
+            clearSuspicion()
+            relay.cursor = min(relay.cursor, outbound.received)
+        }
+        acknowledgementDue[kind] = nil
+        wantsPing.remove(kind)
+        choosePath()
+    }
+
+    /// The member runs anew (its session key changed): what was on its way to the former run is sent again.
+    mutating func peerRestarted(now: Instant) {
+        outbound.peerRestarted()
+        isUp = false
+        if direct.isOpen { pathClosed(.direct, now: now) }
+        if relay.isOpen { pathOpened(.relay, now: now) }
+    }
+
+    /// Queues a message.
+    ///
+    /// - Returns: its number in the stream to this member.
+    mutating func send(_ content: MessageContent) -> (message: UInt64, sequence: UInt64) { outbound.enqueue(content) }
+
+    /// Takes the frames of one packet that came, authentic, by `kind`.
+    mutating func receive(_ frames: [Frame], on kind: PathKind, now: Instant) {
+        lastHeard = now
+        self[kind].heard(now: now)
+        if !isUp {
+            isUp = true
+            path = nil
+            choosePath(announce: false)
+            events.append(.up(path ?? kind))
+        }
+        let before = inbound.durableNext
+        for frame in frames { receive(frame, on: kind, now: now) }
+        if inbound.durableNext != before || inbound.committed != inbound.durableNext, let stream = inbound.stream {
+            events.append(.inboundAdvanced(stream: stream, next: inbound.durableNext))
+        }
+        choosePath()
+    }
+
+    /// What was reported by `inboundAdvanced` is durable.
+    mutating func commit(stream: UInt64, next: UInt64) {
+        let before = inbound.committed
+        inbound.commit(stream: stream, next: next)
+        // The acknowledgement that left before said less: say it again, soon.
+        if inbound.committed != before, acknowledgementDue.isEmpty, let path { acknowledgementDue[path] = .zero }
+    }
+
+    /// Probes the paths at once: after a change of the network, or when a message waits for a member who seemed away.
+    mutating func probe() {
+        for kind in PathKind.allCases where self[kind].isOpen { wantsPing.insert(kind) }
+    }
+
+    /// Says good-bye on every path with the next packets.
+    mutating func leave() { sendsBye = true }
+
+    mutating func handleTimeout(now: Instant) {
+        if direct.isOpen, !isDirectSuspect, let at = direct.suspicionAt, now >= at {
+            isDirectSuspect = true
+            suspectSince = now
+            relay.cursor = min(relay.cursor, outbound.received)
+            wantsPing.formUnion([.direct, .relay])
+            choosePath()
+        }
+        if relay.isOpen, let at = relay.retransmissionAt, now >= at {
+            relay.sendAgain(from: outbound.received)
+            if path == .relay { wantsPing.insert(.relay) }
+        }
+        for kind in PathKind.allCases {
+            if let at = nextPing(on: kind), now >= at { wantsPing.insert(kind) }
+        }
+        if isUp, let at = awayAt, now >= at {
+            isUp = false
+            events.append(.away)
+        }
+    }
+
+    // MARK: What goes out
+
+    mutating func pollEvent() -> Event? { events.isEmpty ? nil : events.removeFirst() }
+
+    /// When `handleTimeout` has to be called, or a delayed acknowledgement goes out.
+    var nextTimeout: Instant? {
+        var next: Instant? = acknowledgementDue.values.min()
+        if direct.isOpen, !isDirectSuspect { next = .earlier(next, direct.suspicionAt) }
+        if relay.isOpen { next = .earlier(next, relay.retransmissionAt) }
+        for kind in PathKind.allCases { next = .earlier(next, nextPing(on: kind)) }
+        return .earlier(next, isUp ? awayAt : nil)
+    }
+
+    /// The next packet for `kind`, at most `configuration.largestPacket` bytes, or `nil` when there is none to send now.
+    ///
+    /// - Parameter room: how many more bytes the path's own queue takes.
+    mutating func pollPacket(on kind: PathKind, room: Int, now: Instant) -> [UInt8]? {
+        guard self[kind].isOpen, room > 0 else { return nil }
+        var packet: [UInt8] = []
+        for index in pongs.indices.reversed() where pongs[index].path == kind {
+            Frame.pong(id: pongs.remove(at: index).id).write(to: &packet)
+        }
+        if wantsPing.remove(kind) != nil {
+            Frame.ping(id: nextPingID).write(to: &packet)
+            self[kind].sentPing(id: nextPingID, now: now)
+            nextPingID += 1
+        }
+        let highest = appendData(to: &packet, on: kind, room: room)
+        if let due = acknowledgementDue[kind], due <= now || !packet.isEmpty,
+            let acknowledgement = inbound.acknowledgement
+        {
+            acknowledgementDue[kind] = nil
+            Frame.acknowledgement(acknowledgement).write(to: &packet)
+        }
+        if let highest { self[kind].sentData(highest: highest, now: now) }
+        if packet.isEmpty { return nil }
+        if sendsBye { Frame.bye.write(to: &packet) }
+        return packet
+    }
+
+    /// A packet that only says good-bye.
+    static func byePacket() -> [UInt8] {
+        var packet: [UInt8] = []
+        Frame.bye.write(to: &packet)
+        return packet
+    }
+
+    // MARK: Inside
+
+    private subscript(kind: PathKind) -> PathState {
+        get { kind == .direct ? direct : relay }
+        set { if kind == .direct { direct = newValue } else { relay = newValue } }
+    }
+
+    private mutating func receive(_ frame: Frame, on kind: PathKind, now: Instant) {
+        switch frame {
+        case .data(let data):
+            for message in inbound.receive(data) { events.append(.message(message, path: kind)) }
+            let delay = kind == .relay ? configuration.relayAcknowledgementDelay : .zero
+            acknowledgementDue[kind] = min(acknowledgementDue[kind] ?? .distantFuture, now + delay)
+        case .acknowledgement(let acknowledgement):
+            for number in outbound.acknowledge(acknowledgement) { events.append(.delivered(number)) }
+            guard acknowledgement.stream == outbound.stream else { return }
+            direct.acknowledged(before: outbound.received, now: now)
+            relay.acknowledged(before: outbound.received, now: now)
+            if kind == .direct { clearSuspicion() }
+        case .ping(let id):
+            if pongs.count < 16 { pongs.append((kind, id)) }
+        case .pong(let id):
+            if self[kind].pong(id: id, now: now), kind == .direct { clearSuspicion() }
+        case .bye:
+            isUp = false
+            events.append(.bye)
+        }
+    }
+
+    private mutating func clearSuspicion() {
+        isDirectSuspect = false
+        suspectSince = nil
+    }
+
+    private mutating func choosePath(announce: Bool = true) {
+        let best: PathKind? =
+            if direct.isOpen && !(isDirectSuspect && relay.isOpen) { .direct } else if relay.isOpen { .relay } else {
+                nil
+            }
+        guard let best, best != path else { return }
+        let moved = path != nil
+        path = best
+        if announce, moved, isUp { events.append(.pathChanged(best, rtt: self[best].smoothedRTT)) }
+    }
+
+    private mutating func appendData(to packet: inout [UInt8], on kind: PathKind, room: Int) -> UInt64? {
+        guard path == kind else { return nil }
+        if kind == .relay, relay.packetsInFlight >= configuration.relayWindow { return nil }
+        let limit = min(configuration.largestPacket, room)
+        var cursor = max(self[kind].cursor, outbound.received)
+        guard cursor - outbound.received < Inbound.window else { return nil }
+        var highest: UInt64?
+        while let fragment = outbound.fragment(cursor) {
+            let size = Frame.overhead + DataFrame.headerSize + fragment.payload.count
+            guard highest == nil || packet.count + size <= limit else { break }
+            Frame.data(fragment).write(to: &packet)
+            highest = cursor
+            cursor += 1
+        }
+        self[kind].cursor = cursor
+        return highest
+    }
+
+    private func nextPing(on kind: PathKind) -> Instant? {
+        let state = self[kind]
+        guard state.isOpen else { return nil }
+        guard let last = state.lastPing else { return .zero }
+        let interval: Duration
+        switch kind {
+        case .direct:
+            interval = isDirectSuspect ? configuration.suspectPingInterval : configuration.directPingInterval
+        case .relay:
+            if path == .direct {
+                interval = configuration.spareRelayPingInterval
+            } else {
+                // A member who does not answer is asked ever more seldom.
+                interval = isUp ? configuration.relayPingInterval : .seconds(1 << min(state.unansweredPings, 5))
+            }
+        }
+        // Anything heard says as much as an answer would.
+        let quiet = max(last, state.lastHeard ?? last)
+        return (isUp ? quiet : last) + interval
+    }
+
+    private var awayAt: Instant? { lastHeard.map { $0 + configuration.awayAfter } }
+}
+
+/// How a session behaves.
+public struct SessionConfiguration: Sendable {
+    /// The largest message, in bytes. A larger one is refused by the sender and passed over by the receiver.
+    public var largestMessage = 1 << 20
+    /// The most bytes that wait for acknowledgement by one member.
+    public var largestBacklog = 64 << 20
+    /// How many bytes of frames are put in one packet. With 12 KiB an envelope is 16 KiB of base64.
+    public var largestPacket = 12 * 1024
+    /// How many packets with data may be under way through the relay: fewer than the inbox has slots.
+    public var relayWindow = 24
+    /// How long an acknowledgement waits for company on the relay path.
+    public var relayAcknowledgementDelay: Duration = .milliseconds(8)
+    /// How often an idle direct path is asked whether it lives.
+    public var directPingInterval: Duration = .seconds(2)
+    /// How often a direct path under suspicion is asked.
+    public var suspectPingInterval: Duration = .milliseconds(500)
+    /// How often the relay path is asked while messages go through it.
+    public var relayPingInterval: Duration = .seconds(5)
+    /// How often the relay path is asked while messages go the direct way.
+    public var spareRelayPingInterval: Duration = .seconds(60)
+    /// A member of whom nothing came for this long is away.
+    public var awayAfter: Duration = .seconds(20)
+
+    public init() {}
+}

@@ -1,0 +1,267 @@
+import SwarmBase
+import Testing
+
+@testable import SwarmEngine
+
+/// Two sessions joined by two virtual paths with their own delay, loss and reordering, on a virtual clock.
+private struct Pair {
+    struct Packet { var at: Instant; var order: Int; var to: Int; var kind: PathKind; var bytes: [UInt8] }
+
+    var sessions: [Session]
+    var now = Instant.zero
+    var entropy: Entropy
+    var packets: [Packet] = []
+    var received: [[Inbound.Message]] = [[], []]
+    var delivered: [[UInt64]] = [[], []]
+    var events: [[Session.Event]] = [[], []]
+    var dead: Set<PathKind> = []
+    var loss = 0.0
+    var delay: [PathKind: Duration] = [.direct: .milliseconds(10), .relay: .milliseconds(50)]
+    var order = 0
+    var durable = [true, true]
+
+    init(seed: UInt64) {
+        entropy = .seed(seed)
+        sessions = [1, 2].map { Session(configuration: .init(), outbound: Outbound(stream: $0)) }
+    }
+
+    mutating func open(_ kind: PathKind) {
+        for side in 0...1 { sessions[side].pathOpened(kind, now: now) }
+    }
+
+    mutating func drain(_ side: Int) {
+        while let event = sessions[side].pollEvent() {
+            switch event {
+            case .message(let message, _): received[side].append(message)
+            case .delivered(let number): delivered[side].append(number)
+            case .inboundAdvanced(let stream, let next):
+                if durable[side] { sessions[side].commit(stream: stream, next: next) }
+            default: events[side].append(event)
+            }
+        }
+        for kind in PathKind.allCases {
+            while let packet = sessions[side].pollPacket(on: kind, room: 1 << 18, now: now) {
+                order += 1
+                if dead.contains(kind) || Double.random(in: 0..<1, using: &entropy) < (kind == .relay ? loss : 0) {
+                    continue
+                }
+                // The relay reorders; the direct path, a reliable channel, does not.
+                let jitter: Duration = kind == .relay ? .milliseconds(Int.random(in: 0...20, using: &entropy)) : .zero
+                packets.append(
+                    Packet(
+                        at: now + (delay[kind] ?? .zero) + jitter, order: order, to: 1 - side, kind: kind, bytes: packet
+                    ))
+            }
+        }
+    }
+
+    mutating func run(until end: Instant) throws {
+        drain(0)
+        drain(1)
+        while true {
+            let timers = sessions.compactMap(\.nextTimeout)
+            guard let next = (timers + packets.map(\.at)).min(), next <= end else { break }
+            now = max(now, next)
+            if let index = packets.indices.min(by: {
+                (packets[$0].at, packets[$0].order) < (packets[$1].at, packets[$1].order)
+            }),
+                packets[index].at <= now
+            {
+                let packet = packets.remove(at: index)
+                if !dead.contains(packet.kind) {
+                    sessions[packet.to].receive(try Frame.parse(packet.bytes), on: packet.kind, now: now)
+                }
+            }
+            for side in 0...1 {
+                sessions[side].handleTimeout(now: now)
+                drain(side)
+            }
+        }
+        now = max(now, end)
+    }
+
+    func texts(_ side: Int) -> [String] {
+        received[side].map { if case .text(let text) = $0.content { text } else { "?" } }
+    }
+}
+
+@Suite struct SessionTests {
+    @Test func theFirstMessageArrivesWithTheFirstPacket() throws {
+        var pair = Pair(seed: 1)
+        _ = pair.sessions[0].send(.text("hello"))
+        pair.open(.relay)
+        try pair.run(until: .zero + .milliseconds(75))
+        #expect(pair.texts(1) == ["hello"])
+        #expect(pair.events[1].first == .up(.relay))
+        try pair.run(until: .zero + .milliseconds(200))
+        #expect(pair.delivered[0] == [1])
+    }
+
+    @Test func movesToTheDirectPathAndBack() throws {
+        var pair = Pair(seed: 2)
+        pair.open(.relay)
+        try pair.run(until: .zero + .milliseconds(500))
+        pair.open(.direct)
+        try pair.run(until: .zero + .seconds(1))
+        #expect(pair.sessions[0].path == .direct)
+        pair.dead = [.direct]
+        let cut = pair.now
+        _ = pair.sessions[0].send(.text("over the relay"))
+        try pair.run(until: cut + .milliseconds(450))
+        #expect(pair.texts(1) == ["over the relay"], "heard within 300 ms of silence and a relay trip")
+        #expect(pair.sessions[0].path == .relay)
+        pair.dead = []
+        try pair.run(until: pair.now + .seconds(1))
+        #expect(pair.sessions[0].path == .direct)
+    }
+
+    @Test(arguments: UInt64(1)...60)
+    func everyMessageOnceInOrder(seed: UInt64) throws {
+        var pair = Pair(seed: seed)
+        pair.loss = 0.2
+        pair.open(.relay)
+        var sent: [[String]] = [[], []]
+        var random = Entropy.seed(seed &* 31)
+        for step in 0..<60 {
+            for side in 0...1 {
+                for _ in 0..<Int.random(in: 0...4, using: &random) {
+                    let long = Int.random(in: 0..<40, using: &random) == 0
+                    let text = "\(side) \(sent[side].count) " + String(repeating: "x", count: long ? 60_000 : 3)
+                    sent[side].append(text)
+                    _ = pair.sessions[side].send(.text(text))
+                }
+            }
+            switch Int.random(in: 0..<12, using: &random) {
+            case 0: pair.dead.formSymmetricDifference([.direct])
+            case 1: pair.dead.formSymmetricDifference([.relay])
+            case 2 where !pair.sessions[0].direct.isOpen: pair.open(.direct)
+            case 3 where pair.sessions[0].direct.isOpen && step > 20:
+                for side in 0...1 { pair.sessions[side].pathClosed(.direct, now: pair.now) }
+                pair.packets.removeAll { $0.kind == .direct }
+            default: break
+            }
+            try pair.run(until: pair.now + .milliseconds(100))
+        }
+        // A reliable channel that lost packets is no longer one: heal by a new one, as a new connection would.
+        pair.dead = []
+        pair.packets.removeAll { $0.kind == .direct }
+        for side in 0...1 { pair.sessions[side].pathClosed(.direct, now: pair.now) }
+        pair.open(.direct)
+        try pair.run(until: pair.now + .seconds(40))
+        for side in 0...1 {
+            #expect(pair.texts(1 - side) == sent[side], "seed \(seed), side \(side)")
+            #expect(pair.delivered[side] == sent[side].indices.map { UInt64($0 + 1) }, "seed \(seed), side \(side)")
+            #expect(pair.sessions[side].outbound.isEmpty, "seed \(seed), side \(side)")
+        }
+    }
+
+    @Test func aRestartedReceiverGetsWhatWasNotDurable() throws {
+        var pair = Pair(seed: 3)
+        pair.durable[1] = false
+        pair.open(.relay)
+        for number in 1...3 { _ = pair.sessions[0].send(.text("\(number)")) }
+        try pair.run(until: .zero + .seconds(1))
+        #expect(pair.texts(1) == ["1", "2", "3"])
+        #expect(pair.delivered[0].isEmpty)
+        pair.sessions[1] = Session(configuration: .init(), outbound: Outbound(stream: 9))
+        pair.sessions[0].peerRestarted(now: pair.now)
+        pair.durable[1] = true
+        pair.sessions[1].pathOpened(.relay, now: pair.now)
+        try pair.run(until: .zero + .seconds(3))
+        #expect(
+            pair.texts(1) == ["1", "2", "3", "1", "2", "3"], "nothing was durable, so all comes again to the new run")
+        #expect(pair.delivered[0] == [1, 2, 3])
+    }
+
+    @Test func aRestoredReceiverGetsNothingTwice() throws {
+        var pair = Pair(seed: 4)
+        pair.open(.relay)
+        for number in 1...3 { _ = pair.sessions[0].send(.text("\(number)")) }
+        try pair.run(until: .zero + .milliseconds(75))
+        let inbound = pair.sessions[1].inbound
+        var restored = Inbound(largestMessage: 1 << 20)
+        restored.restore(stream: try #require(inbound.stream), next: inbound.committed)
+        pair.packets.removeAll()
+        pair.sessions[1] = Session(configuration: .init(), outbound: Outbound(stream: 2), inbound: restored)
+        pair.sessions[0].peerRestarted(now: pair.now)
+        pair.sessions[1].pathOpened(.relay, now: pair.now)
+        _ = pair.sessions[0].send(.text("4"))
+        try pair.run(until: .zero + .seconds(3))
+        #expect(pair.texts(1) == ["1", "2", "3", "4"])
+        #expect(pair.delivered[0] == [1, 2, 3, 4])
+    }
+
+    @Test func aSilentMemberIsAway() throws {
+        var pair = Pair(seed: 5)
+        pair.open(.relay)
+        try pair.run(until: .zero + .seconds(1))
+        pair.dead = [.relay]
+        try pair.run(until: .zero + .seconds(22))
+        #expect(pair.events[0].last == .away)
+        pair.dead = []
+        try pair.run(until: .zero + .seconds(60))
+        #expect(pair.events[0].last == .up(.relay))
+    }
+
+    @Test func packetsStayWithinTheirBound() throws {
+        var pair = Pair(seed: 6)
+        _ = pair.sessions[0].send(.binary([UInt8](repeating: 7, count: 100_000)))
+        pair.sessions[0].pathOpened(.relay, now: .zero)
+        var count = 0
+        while let packet = pair.sessions[0].pollPacket(on: .relay, room: .max, now: .zero) {
+            #expect(packet.count <= 12 * 1024)
+            count += 1
+        }
+        #expect(count == 12)
+    }
+}
+
+@Suite struct FrameTests {
+    @Test func roundTrips() throws {
+        let frames: [Frame] = [
+            .data(DataFrame(stream: 1, sequence: 5, base: 2, message: 3, flags: [.first, .text], payload: [1, 2])),
+            .acknowledgement(Acknowledgement(stream: 9, received: 8, durable: 7)), .ping(id: 1), .pong(id: 2), .bye,
+        ]
+        var packet: [UInt8] = []
+        for frame in frames { frame.write(to: &packet) }
+        #expect(try Frame.parse(packet) == frames)
+        packet += [99, 0, 0, 0, 2, 0, 0]
+        #expect(try Frame.parse(packet) == frames, "an unknown frame is passed over")
+        packet += [1, 0]
+        #expect(throws: Refusal.malformed) { try Frame.parse(packet) }
+    }
+
+    @Test func randomBytesNeverTrap() {
+        var random = Entropy.seed(7)
+        for _ in 0..<3000 {
+            var bytes = random.bytes(Int.random(in: 0...60, using: &random))
+            if bytes.count > 5 {
+                bytes[0] = UInt8.random(in: 0...6, using: &random); bytes[1] = 0; bytes[2] = 0; bytes[3] = 0
+            }
+            _ = try? Frame.parse(bytes)
+        }
+    }
+
+    @Test func hostileSequencesStayBounded() {
+        var inbound = Inbound(largestMessage: 1000)
+        for sequence in [UInt64(5), 1025, 1_000_000, UInt64.max / 2 - 1] {
+            _ = inbound.receive(
+                DataFrame(
+                    stream: 1, sequence: sequence, base: 1, message: 1, flags: .last,
+                    payload: [UInt8](repeating: 0, count: 900)))
+        }
+        #expect(inbound.expected == 1)
+        // A message over the bound is taken off the sender's hands, and not handed on.
+        var messages: [Inbound.Message] = []
+        for sequence in UInt64(1)...4 {
+            messages += inbound.receive(
+                DataFrame(
+                    stream: 2, sequence: sequence, base: 1, message: 1,
+                    flags: sequence == 1 ? .first : sequence == 3 ? .last : sequence == 4 ? [.first, .last] : [],
+                    payload: [UInt8](repeating: 0, count: 400)))
+        }
+        #expect(messages.map(\.number) == [1])
+        #expect(messages.first?.content.bytes.count == 400)
+        #expect(inbound.expected == 5)
+    }
+}
