@@ -1,0 +1,61 @@
+public import NIOCore
+public import SwarmBase
+
+/// One scheduled task for a core's `nextTimeout`.
+///
+/// A core's deadline moves with nearly every packet, mostly to a later moment. Scheduling costs, so a task that is
+/// armed for an earlier moment than wanted is left armed; when it fires too early it is armed once more.
+///
+/// Confined to its event loop: every method must be called there.
+public final class LoopTimer {
+    private let eventLoop: any EventLoop
+    private let onFire: () -> Void
+    private var deadline: Instant?
+    private var armed: (task: Scheduled<Void>, at: Instant)?
+
+    /// Makes a timer that is not armed.
+    ///
+    /// - Parameter onFire: called on the event loop at or after the deadline, once for each ``schedule(at:)``.
+    public init(eventLoop: any EventLoop, onFire: @escaping () -> Void) {
+        self.eventLoop = eventLoop
+        self.onFire = onFire
+    }
+
+    /// Sets the only deadline; `nil` means that nothing is awaited.
+    public func schedule(at deadline: Instant?) {
+        eventLoop.assertInEventLoop()
+        self.deadline = deadline
+        guard let deadline else { return }
+        if let armed {
+            if armed.at <= deadline { return }
+            armed.task.cancel()
+        }
+        arm(at: deadline)
+    }
+
+    /// Cancels the deadline and the task; the timer lets go of everything.
+    public func cancel() {
+        eventLoop.assertInEventLoop()
+        deadline = nil
+        armed?.task.cancel()
+        armed = nil
+    }
+
+    private func arm(at deadline: Instant) {
+        let task = eventLoop.assumeIsolated().scheduleTask(deadline: NIODeadline(deadline)) { [weak self] () -> Void in
+            self?.fire()
+        }
+        armed = (task, deadline)
+    }
+
+    private func fire() {
+        armed = nil
+        guard let deadline else { return }
+        guard Instant(eventLoop.now) >= deadline else {
+            arm(at: deadline)
+            return
+        }
+        self.deadline = nil
+        onFire()
+    }
+}
