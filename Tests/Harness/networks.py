@@ -1,0 +1,142 @@
+"""A network of our own: the tests' process leaves the machine's network for a namespace that nothing else is in.
+
+    tests' namespace: bridge `lan0`, 10.77.0.1  ---- veth ---- a `Host`: `eth0`, 10.77.0.2 …
+
+No packet leaves it, no other test's packets come in, every port is free, and links can be cut. Everything in it
+disappears with the processes, also after a crash.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import subprocess
+
+from processes import die_with_parent
+
+ADDRESS = "10.77.0.1"
+
+_CLONE_NEWUSER = 0x10000000
+_CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class NetworkUnavailable(Exception):
+    """This machine gives us no namespaces."""
+
+
+class Host:
+    """A network namespace of its own on the bridge, held by a sleeping process."""
+
+    def __init__(self, name: str, number: int) -> None:
+        self.name = name
+        self.address = f"10.77.0.{number}"
+        self._link = f"v-{name}"[:15]
+        self._holder = subprocess.Popen(
+            ["unshare", "--net", "sh", "-c", "echo ready; exec sleep infinity"],
+            stdout=subprocess.PIPE,
+            preexec_fn=die_with_parent,
+        )
+        assert self._holder.stdout and self._holder.stdout.readline() == b"ready\n"
+        self.within = ["nsenter", f"--net=/proc/{self._holder.pid}/ns/net", "--"]
+        ip("link", "add", self._link, "type", "veth", "peer", "name", "eth0", "netns", str(self._holder.pid))
+        ip("link", "set", self._link, "master", "lan0", "up")
+        for arguments in (
+            ["link", "set", "lo", "up"],
+            ["address", "add", f"{self.address}/24", "dev", "eth0"],
+            ["link", "set", "eth0", "up"],
+            ["route", "add", "default", "via", ADDRESS],
+        ):
+            run(*self.within, "ip", *arguments)
+
+    def cut(self) -> None:
+        """Every IP packet in or out vanishes, silently: the interface stays up and ARP passes."""
+        self._drop("cut", f"iifname {self._link}")
+        self._drop("cut", f"oifname {self._link}")
+
+    def isolate(self) -> None:
+        """Packets to and from other hosts vanish; the tests' namespace (10.77.0.1) stays in reach."""
+        self._drop("isolate", f"iifname {self._link} oifname v-*", chains=("forward",))
+
+    def heal(self) -> None:
+        """Ends `cut` and `isolate`."""
+        listing = run("nft", "--handle", "list", "table", "bridge", "lab")
+        for chain, handle in re.findall(r"chain (\w+)|comment \"[a-z]+ " + re.escape(self._link) + r"\" # handle (\d+)", listing):
+            if chain:
+                current = chain
+            else:
+                run("nft", "delete", "rule", "bridge", "lab", current, "handle", handle)
+
+    def _drop(self, why: str, match: str, chains: tuple[str, ...] = ("input", "forward", "output")) -> None:
+        for chain in chains:
+            if (chain, match.split()[0]) not in {("input", "oifname"), ("output", "iifname")}:
+                rule = f"ether type {{ ip, ip6 }} drop comment \"{why} {self._link}\""
+                run("nft", f"add rule bridge lab {chain} {match} {rule}")
+
+    def close(self) -> None:
+        self._holder.kill()
+        self._holder.wait()
+        subprocess.run(["ip", "link", "del", self._link], stderr=subprocess.DEVNULL)
+
+
+class Network:
+    """The tests' namespace. `Network.enter()` moves this process into it, once and for good."""
+
+    def __init__(self) -> None:
+        self._hosts: list[Host] = []
+        self._next = 2
+
+    @classmethod
+    def enter(cls) -> Network:
+        if _libc.unshare(_CLONE_NEWNET) != 0:
+            _enter_as_user()
+        try:
+            ip("link", "set", "lo", "up")
+            ip("link", "add", "lan0", "type", "bridge", "stp_state", "0", "forward_delay", "0", "mcast_snooping", "0")
+            ip("address", "add", f"{ADDRESS}/24", "dev", "lan0")
+            ip("link", "set", "lan0", "up")
+            # A first port, always up, so that the bridge counts as connected; and a way for multicast.
+            ip("link", "add", "port0", "type", "veth", "peer", "name", "port1")
+            ip("link", "set", "port0", "master", "lan0", "up")
+            ip("link", "set", "port1", "up")
+            ip("route", "add", "default", "dev", "lan0")
+            run("nft", "add table bridge lab")
+            for chain in ("input", "forward", "output"):
+                run("nft", f"add chain bridge lab {chain} {{ type filter hook {chain} priority 0; }}")
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise NetworkUnavailable(f"no bridge, veth or nftables in a namespace: {error}: {getattr(error, 'stderr', '')}") from None
+        return cls()
+
+    def host(self, name: str) -> Host:
+        host = Host(name, self._next)
+        self._next += 1
+        self._hosts.append(host)
+        return host
+
+    def close(self) -> None:
+        for host in self._hosts:
+            host.close()
+        self._hosts = []
+
+
+def _enter_as_user() -> None:
+    """Without root: a user namespace in which we are root, where the kernel allows that."""
+    uid, gid = os.getuid(), os.getgid()
+    if _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
+        reason = os.strerror(ctypes.get_errno())
+        raise NetworkUnavailable(f"not root, and no user namespaces ({reason}): run as root")
+    for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
+
+
+def run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr)
+    return done.stdout
+
+
+def ip(*arguments: str) -> None:
+    run("ip", *arguments)

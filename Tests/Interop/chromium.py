@@ -1,0 +1,164 @@
+"""Headless Chromium in a network namespace, driven by the DevTools protocol over a pipe."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+from networks import Host
+from processes import die_with_parent, log_folder
+
+HIDE_ADDRESSES = "WebRtcHideLocalIpsWithMdns"
+
+
+def find_chromium() -> str | None:
+    return next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+
+
+class Browser:
+    """One browser process; each page of it is a tab of its own."""
+
+    @classmethod
+    async def start(cls, host: Host, *, hide_addresses: bool = False) -> Browser:
+        browser = cls()
+        await browser._start(host, hide_addresses)
+        return browser
+
+    async def _start(self, host: Host, hide_addresses: bool) -> None:
+        path = find_chromium()
+        assert path, "no chromium in PATH: run scripts/setup"
+        self._profile = tempfile.mkdtemp(prefix="swarm-space-chromium-")
+        command_read, command_write = os.pipe()
+        reply_read, reply_write = os.pipe()
+        arguments = [
+            path,
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--disable-extensions",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-background-timer-throttling",
+            "--disable-renderer-backgrounding",
+            "--no-first-run",
+            "--remote-debugging-pipe",
+            f"--user-data-dir={self._profile}",
+            f"--{'enable' if hide_addresses else 'disable'}-features={HIDE_ADDRESSES}",
+        ]
+        # The browser reads commands from descriptor 3 and writes replies to 4.
+        shell = ["bash", "-c", f'exec 3<&{command_read} 4>&{reply_write}; exec "$@"', "chromium", *arguments]
+        with (log_folder() / "chromium.log").open("w") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *host.within,
+                *shell,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(command_read, reply_write),
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+                env={**os.environ, "HOME": self._profile},
+            )
+        os.close(command_read)
+        os.close(reply_write)
+        loop = asyncio.get_running_loop()
+        self._replies = asyncio.StreamReader(limit=64 << 20)
+        self._reply_transport, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(self._replies), os.fdopen(reply_read, "rb", buffering=0)
+        )
+        self._command_transport, protocol = await loop.connect_write_pipe(
+            asyncio.streams.FlowControlMixin, os.fdopen(command_write, "wb", buffering=0)
+        )
+        self._commands = asyncio.StreamWriter(self._command_transport, protocol, None, loop)
+        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._handlers: dict[str, Callable[[str, dict[str, Any]], None]] = {}
+        self._last = 0
+        self._reader = asyncio.create_task(self._read())
+        self.version = (await self.call("Browser.getVersion"))["product"]
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                message = json.loads((await self._replies.readuntil(b"\0"))[:-1])
+                if "id" in message:
+                    waiting = self._waiting.pop(message["id"], None)
+                    if waiting and not waiting.done():
+                        waiting.set_result(message)
+                elif handler := self._handlers.get(message.get("sessionId", "")):
+                    handler(message["method"], message["params"])
+        except (asyncio.IncompleteReadError, ConnectionError):
+            for waiting in self._waiting.values():
+                if not waiting.done():
+                    waiting.set_exception(AssertionError("chromium ended"))
+
+    async def call(self, method: str, session: str | None = None, timeout: float = 30, **parameters: Any) -> dict[str, Any]:
+        self._last += 1
+        waiting = asyncio.get_running_loop().create_future()
+        self._waiting[self._last] = waiting
+        command: dict[str, Any] = {"id": self._last, "method": method, "params": parameters}
+        if session:
+            command["sessionId"] = session
+        self._commands.write(json.dumps(command).encode() + b"\0")
+        await self._commands.drain()
+        message = await asyncio.wait_for(waiting, timeout)
+        if "error" in message:
+            raise AssertionError(f"chromium: {method}: {message['error']}")
+        result: dict[str, Any] = message["result"]
+        return result
+
+    async def page(self, url: str = "about:blank") -> Page:
+        target = (await self.call("Target.createTarget", url=url))["targetId"]
+        session = (await self.call("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
+        page = Page(self, target, session)
+        self._handlers[session] = page.handle
+        await self.call("Runtime.enable", session)
+        return page
+
+    async def close(self) -> None:
+        with contextlib.suppress(AssertionError, ConnectionError, TimeoutError):
+            await self.call("Browser.close", timeout=3)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), 3)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        await self._process.wait()
+        self._reader.cancel()
+        self._reply_transport.close()
+        self._command_transport.close()
+        shutil.rmtree(self._profile, ignore_errors=True)
+
+
+class Page:
+    """One tab. `report(text)` in its scripts calls `on_report` here."""
+
+    def __init__(self, browser: Browser, target: str, session: str) -> None:
+        self._browser, self._target, self._session = browser, target, session
+        self.on_report: Callable[[str], None] = lambda _: None
+
+    def handle(self, method: str, parameters: dict[str, Any]) -> None:
+        if method == "Runtime.bindingCalled" and parameters["name"] == "report":
+            self.on_report(parameters["payload"])
+
+    async def allow_reports(self) -> None:
+        await self._browser.call("Runtime.addBinding", self._session, name="report")
+
+    async def evaluate(self, expression: str, timeout: float = 30) -> Any:
+        """The value of a JavaScript expression; a promise is awaited."""
+        result = await self._browser.call(
+            "Runtime.evaluate", self._session, timeout, expression=expression, awaitPromise=True, returnByValue=True
+        )
+        if details := result.get("exceptionDetails"):
+            raise AssertionError(f"chromium: {details.get('exception', {}).get('description', details['text'])}")
+        return result["result"].get("value")
+
+    async def close(self) -> None:
+        with contextlib.suppress(AssertionError, ConnectionError):
+            await self._browser.call("Target.closeTarget", targetId=self._target)

@@ -1,0 +1,159 @@
+"""What two WebRTC peers must be able to do with each other, for every pairing, with either side offering."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+
+import pytest
+from peer import Message, Payload, Peer, connect, negotiate, with_wrong_fingerprint
+
+SIZES = [1, 2, 1000, 1171, 1172, 16384, 65535, 65536, 65537, 262143, 262144]
+
+
+def binary(size: int) -> bytes:
+    return random.Random(size).randbytes(size)
+
+
+def text(size: int) -> str:
+    """A text of that many bytes in UTF-8, with characters of one to four bytes."""
+    pieces: list[str] = []
+    left, source = size, random.Random(-size)
+    while left:
+        character = source.choice([c for c in "ab z\n\0é√🦊" if len(c.encode()) <= left])
+        pieces.append(character)
+        left -= len(character.encode())
+    return "".join(pieces)
+
+
+async def test_messages_of_every_size_come_through_intact_and_back(kinds: tuple[str, str], make_peer) -> None:
+    offerer, answerer = await make_peer(kinds[0], answering=False), await make_peer(kinds[1], answering=True, echo=True)
+    await connect(offerer, answerer)
+    payloads: list[Payload] = ["", b""] + [kind(size) for size in SIZES for kind in (text, binary)]
+    expected = [Message.of(payload) for payload in payloads]
+    for payload in payloads:
+        await offerer.send("main", payload)
+    assert await answerer.messages(len(payloads), timeout=60) == expected
+    assert await offerer.messages(len(payloads), timeout=60) == expected
+
+
+async def test_many_small_messages_keep_their_order_in_both_directions(sides: tuple[Peer, Peer]) -> None:
+    await connect(*sides)
+    count = 1000
+    sent = [[f"{name} {number}" for number in range(count)] for name in "ab"]
+    await asyncio.gather(*(side.send("main", *payloads) for side, payloads in zip(sides, sent)))
+    for side, payloads in zip(sides, reversed(sent)):
+        assert await side.messages(count, timeout=60) == [Message.of(payload) for payload in payloads]
+
+
+async def test_a_closed_channel_is_closed_on_both_sides_and_others_go_on(sides: tuple[Peer, Peer]) -> None:
+    offerer, answerer = sides
+    await connect(offerer, answerer)
+    for opener, other, label in ((offerer, answerer, "first"), (answerer, offerer, "second")):
+        await opener.open(label)
+        await asyncio.gather(opener.opened(label), other.opened(label))
+        await opener.send(label, "before the end")
+        await opener.close(label)
+        assert await other.messages(1, label) == [Message.of("before the end")]
+        await asyncio.gather(opener.log.wait("closed", label=label), other.log.wait("closed", label=label))
+    # Closed from the side that did not open it; then its number may be used again.
+    await answerer.close("main")
+    await asyncio.gather(*(side.log.wait("closed", label="main") for side in sides))
+    await offerer.open("again")
+    await asyncio.gather(*(side.opened("again") for side in sides))
+    await answerer.send("again", "still there")
+    assert await offerer.messages(1, "again") == [Message.of("still there")]
+
+
+@pytest.mark.parametrize("leaver", ["offerer", "answerer"])
+async def test_the_other_side_notices_when_one_disconnects(sides: tuple[Peer, Peer], leaver: str) -> None:
+    await connect(*sides)
+    leaving, staying = sides if leaver == "offerer" else reversed(sides)
+    await leaving.disconnect()
+    await staying.log.wait("closed", label="main", timeout=10)
+
+
+@pytest.mark.parametrize("liar", ["offerer", "answerer"])
+async def test_a_wrong_fingerprint_is_refused(sides: tuple[Peer, Peer], liar: str) -> None:
+    offerer, answerer = sides
+    offer = await offerer.offer()
+    answer = await answerer.answer(with_wrong_fingerprint(offer) if liar == "offerer" else offer)
+    await offerer.accept(with_wrong_fingerprint(answer) if liar == "answerer" else answer)
+    deceived = answerer if liar == "offerer" else offerer
+    await deceived.log.wait("state", timeout=20, where=lambda event: event["state"] in ("failed", "closed"))
+    assert not deceived.log.matching("open")
+    assert not any(event["state"] == "connected" for event in deceived.log.matching("state"))
+
+
+async def test_unordered_and_partially_reliable_channels_are_opened_as_asked(sides: tuple[Peer, Peer]) -> None:
+    await connect(*sides)
+    asked = {
+        "unordered": {"ordered": False, "protocol": "swarm-test"},
+        "retransmits": {"ordered": False, "maxRetransmits": 0},
+        "lifetime": {"ordered": True, "maxPacketLifeTime": 500, "protocol": "p"},
+    }
+    identifiers = set()
+    for opener, other in (sides, reversed(sides)):
+        for name, options in asked.items():
+            label = f"{name} by {'offerer' if opener is sides[0] else 'answerer'}"
+            await opener.open(label, **options)
+            wanted = {"protocol": "", "ordered": True, "maxRetransmits": None, "maxPacketLifeTime": None, **options}
+            seen = [await side.opened(label) for side in (opener, other)]
+            for event in seen:
+                assert {key: event[key] for key in wanted} == wanted
+            assert seen[0]["id"] == seen[1]["id"]
+            identifiers.add(seen[0]["id"])
+            # On a good link they deliver all, each on its own channel.
+            await opener.send(label, "there", binary(3000))
+            await other.send(label, "back")
+            assert sorted(await other.messages(2, label), key=lambda m: m.size) == [Message.of("there"), Message.of(binary(3000))]
+            assert await opener.messages(1, label) == [Message.of("back")]
+    assert len(identifiers | {(await sides[0].opened())["id"]}) == 7
+
+
+@pytest.mark.parametrize("restarter", ["offerer", "answerer"])
+async def test_a_stream_goes_on_through_an_ice_restart(
+    kinds: tuple[str, str], sides: tuple[Peer, Peer], restarter: str
+) -> None:
+    await connect(*sides)
+    starter, other = sides if restarter == "offerer" else (sides[1], sides[0])
+    sent = [[f"{name} {number}" for number in range(200)] for name in "ab"]
+
+    async def stream(side: Peer, payloads: list[str]) -> None:
+        for payload in payloads:
+            await side.send("main", payload)
+            await asyncio.sleep(0.01)
+
+    async def restart() -> None:
+        await asyncio.sleep(0.5)
+        offer = await starter.restart()
+        await negotiate(starter, other, offer)
+        if kinds[0 if restarter == "offerer" else 1] != "aiortc":  # it cannot restart, only offer again
+            assert re.findall("a=ice-ufrag:(.*)", offer["sdp"]) != []
+
+    await asyncio.gather(*(stream(side, payloads) for side, payloads in zip(sides, sent)), restart())
+    for side, payloads in zip(sides, reversed(sent)):
+        assert await side.messages(len(payloads)) == [Message.of(payload) for payload in payloads]
+    await starter.send("main", "after")
+    assert (await other.messages(len(sent[0]) + 1))[-1] == Message.of("after")
+
+
+async def test_a_silent_path_is_noticed_and_used_again_when_it_is_back(
+    sides: tuple[Peer, Peer], kinds: tuple[str, str], node_host, browser_host
+) -> None:
+    if "chromium" not in kinds:
+        pytest.skip("only Chromium has a host of its own that can be cut off")
+    await connect(*sides)
+    chromium, other = sides if kinds[0] == "chromium" else reversed(sides)
+    browser_host.cut()
+    try:
+        await asyncio.gather(*(side.send("main", "into the dark") for side in sides))
+        if "ours" in kinds:
+            await other.log.wait("state", state="disconnected", timeout=20)
+        await chromium.log.wait("state", state="disconnected", timeout=20)
+    finally:
+        browser_host.heal()
+    for side in sides:
+        assert await side.messages(1, timeout=20) == [Message.of("into the dark")]
+    assert chromium.log.matching("state")[-1]["state"] == "connected"
