@@ -1,0 +1,95 @@
+internal import SwarmBase
+
+/// A way to the peer (RFC 8445 §6.1.2). The node has one socket, bound to the wildcard address, so a pair is its remote
+/// address; the local candidate shows in the priority only.
+struct CandidatePair {
+    /// RFC 8445 §6.1.2.6, without `frozen`: there is one stream with one component.
+    enum State {
+        /// To be checked when its turn comes.
+        case waiting
+        /// A check is on its way and the pair is not valid.
+        case inProgress
+        /// Valid: a check was answered and consent has not expired.
+        case succeeded
+        /// Its check was given up, or consent has expired.
+        case failed
+    }
+
+    /// A check that is sent again until its answer comes.
+    struct Retransmission {
+        let id: STUNTransactionID
+        let datagram: [UInt8]
+        let nominates: Bool
+        var sends: Int
+        var timeout: Duration
+        var next: Instant
+    }
+
+    let remote: TransportAddress
+    var remoteKind: CandidateKind
+    var remotePriority: UInt32
+    /// Where the peer sees us on this pair.
+    var reflexiveAddress: TransportAddress?
+    var priority: UInt64 = 0
+    var state = State.waiting
+    /// Whether a check of it was answered or given up.
+    var wasTried = false
+    var isTriggered = false
+    var retransmission: Retransmission?
+    var roundTrip: Duration?
+    var firstCheck: Instant?
+    var lastCheck: Instant?
+    var lastReceived: Instant?
+    var lastAnswer: Instant?
+    var lastData: Instant?
+    /// The first check after the last answer.
+    var unansweredSince: Instant?
+    var failedAt: Instant?
+    /// The latest USE-CANDIDATE from the peer.
+    var useCandidateAt: Instant?
+    /// When the next consent or spare check is due; `nil` when it is not kept valid.
+    var nextRefresh: Instant?
+
+    init(remote: TransportAddress, kind: CandidateKind, priority: UInt32) {
+        self.remote = remote
+        remoteKind = kind
+        remotePriority = priority
+    }
+
+    var isValid: Bool { state == .succeeded }
+    var isRelayed: Bool { remoteKind == .relayed }
+
+    /// Whether nothing came, or checks were left without an answer, for `timeout`.
+    func isSilent(_ now: Instant, timeout: Duration) -> Bool {
+        if let lastReceived, now - lastReceived >= timeout { return true }
+        if let unansweredSince, now - unansweredSince >= timeout { return true }
+        return false
+    }
+
+    /// When ``isSilent(_:timeout:)`` becomes true if nothing happens.
+    func silentAt(timeout: Duration) -> Instant? {
+        .earlier(lastReceived.map { $0 + timeout }, unansweredSince.map { $0 + timeout })
+    }
+
+    /// Whether data would do clearly better here than on `other`: not relayed, or half the round trip, or a better kind
+    /// of candidate at no worse a round trip. Never true both ways round, so nominations do not swing.
+    func isClearlyBetter(than other: CandidatePair) -> Bool {
+        if isRelayed != other.isRelayed { return other.isRelayed }
+        guard let mine = roundTrip, let theirs = other.roundTrip else { return false }
+        let margin = Duration.milliseconds(10)
+        if mine * 2 + margin < theirs { return true }
+        return remoteKind.typePreference > other.remoteKind.typePreference && priority > other.priority
+            && mine <= theirs * 2 + margin
+    }
+
+    /// RFC 8445 §6.1.2.3: `controlling` is the controlling side's candidate's priority.
+    static func priority(controlling: UInt32, controlled: UInt32) -> UInt64 {
+        let (g, d) = (UInt64(controlling), UInt64(controlled))
+        return min(g, d) << 32 &+ 2 &* max(g, d) &+ (g > d ? 1 : 0)
+    }
+
+    mutating func noteRoundTrip(_ sample: Duration) {
+        guard sample >= .zero else { return }
+        roundTrip = roundTrip.map { ($0 * 7 + sample) / 8 } ?? sample
+    }
+}

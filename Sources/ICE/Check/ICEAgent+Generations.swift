@@ -1,0 +1,97 @@
+internal import SwarmBase
+
+extension ICEAgent {
+    /// Puts a new generation after the current one. Of the older ones only that which carries data is kept.
+    mutating func beginGeneration(_ now: Instant) {
+        if let remote = generations[current].remote {
+            staleRemoteUfrags.append(remote.credentials.ufrag)
+            if staleRemoteUfrags.count > 8 { staleRemoteUfrags.removeFirst() }
+        }
+        let carrying = generations.lastIndex { $0.selected != nil && !$0.isRevoked }
+        for index in generations.indices where index != carrying { retire(generations[index], now) }
+        generations = carrying.map { [generations[$0]] } ?? []
+        generations.append(ICEGeneration(id: nextGeneration, local: .random(using: &entropy)))
+        nextGeneration &+= 1
+        // Candidates that name no generation were meant for the one that ends.
+        pendingCandidates.removeAll { $0.usernameFragment == nil }
+        remoteEndIsPending = false
+    }
+
+    /// Ends all generations before the newest.
+    mutating func dropOldGenerations(_ now: Instant) {
+        while generations.count > 1 { retire(generations.removeFirst(), now) }
+    }
+
+    private mutating func retire(_ generation: ICEGeneration, _ now: Instant) {
+        retired.append(
+            RetiredCredentials(
+                local: generation.local, key: generation.localKey, until: now + configuration.credentialsLifetime))
+        if retired.count > 4 { retired.removeFirst() }
+    }
+
+    /// Makes a pair of a candidate that the peer named.
+    mutating func addRemoteCandidate(_ candidate: Candidate, to g: Int) {
+        let address = candidate.address
+        guard canReach(address), !generations[g].isRevoked else { return }
+        if let index = generations[g].index(of: address) {
+            // RFC 8445 §7.3.1.3: what was peer-reflexive turns out to be a named candidate; the pair stays as it is.
+            guard generations[g].pairs[index].remoteKind == .peerReflexive else { return }
+            generations[g].update(index) {
+                $0.remoteKind = candidate.kind
+                $0.remotePriority = candidate.priority
+            }
+        } else {
+            let pair = CandidatePair(remote: address, kind: candidate.kind, priority: candidate.priority)
+            guard generations[g].insert(pair, maximum: configuration.maximumPairs) != nil else { return }
+        }
+        updatePriorities()
+    }
+
+    /// Whether a check to this address makes sense at all. A link-local IPv6 address needs a zone, which no candidate has.
+    private func canReach(_ remote: TransportAddress) -> Bool {
+        let address = remote.address
+        return remote.port != 0 && !address.isUnspecified && !address.isMulticastOrBroadcast
+            && !(address.isIPv6 && address.isLinkLocal)
+    }
+
+    /// The local preference of the base that the kernel would send from: the best host candidate of the family.
+    private func localPreference(isIPv6: Bool) -> UInt16 {
+        let hosts = localCandidates.lazy.filter { $0.kind == .host && $0.address.address.isIPv6 == isIPv6 }
+        return hosts.map { UInt16(truncatingIfNeeded: $0.priority >> 8) }.max() ?? (isIPv6 ? 0xffff : 0x7fff)
+    }
+
+    /// What a peer-reflexive candidate learned from our check to `remote` gets (RFC 8445 §7.1.1).
+    func peerReflexivePriority(to remote: TransportAddress) -> UInt32 {
+        Candidate.priority(.peerReflexive, localPreference: localPreference(isIPv6: remote.address.isIPv6))
+    }
+
+    /// RFC 8445 §6.1.2.3 for all pairs: after a change of role or candidates.
+    mutating func updatePriorities() {
+        let preferences = [localPreference(isIPv6: false), localPreference(isIPv6: true)]
+        for g in generations.indices {
+            for index in generations[g].pairs.indices {
+                let pair = generations[g].pairs[index]
+                let local = Candidate.priority(
+                    pair.reflexiveAddress == nil ? .host : .peerReflexive,
+                    localPreference: preferences[pair.remote.address.isIPv6 ? 1 : 0])
+                let priority =
+                    role == .controlling
+                    ? CandidatePair.priority(controlling: local, controlled: pair.remotePriority)
+                    : CandidatePair.priority(controlling: pair.remotePriority, controlled: local)
+                generations[g].update(index) { $0.priority = priority }
+            }
+        }
+    }
+
+    /// Takes the other role. Nominations of the role that ends are void.
+    mutating func changeRole(to newRole: Role) {
+        guard newRole != role else { return }
+        role = newRole
+        for g in generations.indices {
+            generations[g].nominated = nil
+            generations[g].nominating = nil
+            generations[g].followed = nil
+        }
+        updatePriorities()
+    }
+}

@@ -1,0 +1,232 @@
+internal import SwarmBase
+
+/// Consent, silence, failure (RFC 7675, RFC 8863), and the deadlines of all of it.
+extension ICEAgent {
+    /// Does everything that is due and brings state, selection and deadline up to date: the end of every input.
+    mutating func settle(_ now: Instant) {
+        retired.removeAll { $0.until <= now }
+        expireConsent(now)
+        retransmit(now)
+        select(now)
+        updateState(now)
+        retryFailedPairs(now)
+        recheckAll(now)
+        refresh(now)
+        sendDueChecks(now)
+        updateDeadline(now)
+    }
+
+    private mutating func expireConsent(_ now: Instant) {
+        for g in generations.indices where isChecking(g) {
+            let wasValid = generations[g].hasValidPair
+            for index in generations[g].pairs.indices {
+                let pair = generations[g].pairs[index]
+                guard pair.isValid, let last = pair.lastAnswer, now - last >= configuration.consentTimeout else {
+                    continue
+                }
+                generations[g].update(index) {
+                    $0.state = .failed
+                    $0.failedAt = now
+                    $0.retransmission = nil
+                    $0.nextRefresh = nil
+                }
+                if generations[g].nominated == pair.remote { generations[g].nominated = nil }
+                if generations[g].nominating == pair.remote { generations[g].nominating = nil }
+                if generations[g].followed == pair.remote { generations[g].followed = nil }
+            }
+            if wasValid, !generations[g].hasValidPair {
+                generations[g].isRevoked = true
+                generations[g].isFailed = true
+                generations[g].selected = nil
+            }
+        }
+    }
+
+    private mutating func updateState(_ now: Instant) {
+        let timeout = configuration.disconnectTimeout
+        let new: ICEState
+        if let g = generations.lastIndex(where: { $0.selected != nil }),
+            let pair = generations[g].pair(generations[g].selected)
+        {
+            if pair.isSilent(now, timeout: timeout) {
+                new = .disconnected
+            } else if let since = disconnectedAt, pair.lastAnswer.map({ $0 < since }) ?? true {
+                // Something came, but whether our packets arrive the triggered check will tell.
+                new = .disconnected
+            } else {
+                new = .connected
+            }
+        } else if generations[current].remote == nil {
+            new = generations.contains(where: \.isRevoked) ? .failed : .new
+        } else {
+            if !generations[current].isFailed, let deadline = failureTime, deadline <= now {
+                generations[current].isFailed = true
+            }
+            new = generations[current].isFailed ? .failed : .checking
+        }
+        disconnectedAt = new == .disconnected ? disconnectedAt ?? now : nil
+        nextRecheck = new == .disconnected ? nextRecheck ?? now : nil
+        guard new != state else { return }
+        state = new
+        events.append(.stateChanged(new))
+    }
+
+    /// When an agent without a valid pair gives up; `nil` while pairs wait for their first check's end (RFC 8863 §4).
+    private var failureTime: Instant? {
+        let generation = generations[current]
+        guard let started = generation.startedAt, !generation.hasValidPair else { return nil }
+        var deadline = started + configuration.patience
+        if let localEndedAt, let remoteEnded = generation.remoteEndedAt {
+            let ended = max(started, localEndedAt, remoteEnded)
+            deadline = min(deadline, ended + configuration.endOfCandidatesPatience)
+        }
+        // A candidate that came late gets its full round. It ends also while the peer's checks renew it for ever.
+        for pair in generation.pairs where !pair.wasTried {
+            guard let first = pair.firstCheck else { return nil }
+            deadline = max(deadline, first + roundTime)
+        }
+        return deadline
+    }
+
+    /// How long a check is sent until it is given up.
+    private var roundTime: Duration {
+        var (total, timeout) = (configuration.finalWait, configuration.initialRetransmissionTimeout)
+        for _ in 1..<max(2, configuration.maximumSends) {
+            total += timeout
+            timeout = min(timeout * 2, configuration.maximumRetransmissionTimeout)
+        }
+        return total
+    }
+
+    /// While nothing works and there is still time, pairs that were given up get another chance.
+    private mutating func retryFailedPairs(_ now: Instant) {
+        guard state == .checking else { return }
+        for index in generations[current].pairs.indices {
+            let pair = generations[current].pairs[index]
+            guard pair.state == .failed, let at = pair.failedAt, now - at >= configuration.retryInterval else {
+                continue
+            }
+            generations[current].update(index) { $0.state = .waiting }
+        }
+    }
+
+    /// While disconnected all pairs are checked again every half second: valid ones at once, others as pacing allows.
+    private mutating func recheckAll(_ now: Instant) {
+        guard state == .disconnected, let due = nextRecheck, due <= now else { return }
+        nextRecheck = now + configuration.recheckInterval
+        for g in generations.indices where isChecking(g) {
+            for index in generations[g].pairs.indices {
+                let pair = generations[g].pairs[index]
+                if pair.isValid {
+                    sendRefresh(index, in: g, now)
+                } else if pair.state != .waiting,
+                    pair.lastCheck.map({ now - $0 >= configuration.recheckInterval }) ?? true
+                {
+                    generations[g].update(index) {
+                        $0.retransmission = nil
+                        $0.state = .waiting
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends consent checks of pairs in use and checks of spare pairs.
+    private mutating func refresh(_ now: Instant) {
+        guard state != .disconnected else { return }
+        for g in generations.indices where isChecking(g) {
+            let isSuspicious = isSuspicious(g, now)
+            for index in generations[g].pairs.indices {
+                if let due = refreshTime(index, in: g, isSuspicious), due <= now { sendRefresh(index, in: g, now) }
+            }
+        }
+    }
+
+    /// A check of a valid pair. It keeps nominating the pair that was nominated: lite peers and browsers expect it.
+    private mutating func sendRefresh(_ index: Int, in g: Int, _ now: Instant) {
+        let pair = generations[g].pairs[index]
+        let isInUse = pair.remote == generations[g].selected
+        sendCheck(
+            index, in: g, nominates: pair.remote == generations[g].nominated,
+            retransmits: !isInUse && state != .disconnected && pair.retransmission == nil, now: now)
+        scheduleRefresh(index, in: g, now)
+    }
+
+    /// Sets when a valid pair is checked next if nothing calls for it earlier: the pair in use for consent, the best spare
+    /// ones to keep them; the rest may expire.
+    mutating func scheduleRefresh(_ index: Int, in g: Int, _ now: Instant) {
+        let generation = generations[g]
+        let pair = generation.pairs[index]
+        guard pair.remote != generation.selected else {
+            let spread = 0.8 + 0.4 * Double(entropy.next() >> 11) / Double(1 << 53)
+            generations[g].update(index) { $0.nextRefresh = now + configuration.consentInterval * spread }
+            return
+        }
+        let better = generation.pairs.count {
+            $0.isValid && $0.remote != generation.selected && $0.priority > pair.priority
+        }
+        let spread = 0.8 + 0.2 * Double(entropy.next() >> 11) / Double(1 << 53)
+        generations[g].update(index) {
+            $0.nextRefresh = better < configuration.sparePairs ? now + configuration.spareInterval * spread : nil
+        }
+    }
+
+    /// Whether the pair in use has been silent long enough to ask the spare ones too.
+    private func isSuspicious(_ g: Int, _ now: Instant) -> Bool {
+        generations[g].pair(generations[g].selected)?.isSilent(now, timeout: configuration.suspicionTimeout) ?? false
+    }
+
+    /// When the next check of a valid pair is due.
+    private func refreshTime(_ index: Int, in g: Int, _ isSuspicious: Bool) -> Instant? {
+        let pair = generations[g].pairs[index]
+        guard pair.isValid else { return nil }
+        let earliest = (pair.lastCheck ?? .zero) + configuration.recheckInterval
+        guard pair.remote == generations[g].selected else {
+            return isSuspicious ? earliest : pair.nextRefresh
+        }
+        var due = pair.nextRefresh ?? earliest
+        if let lastReceived = pair.lastReceived {
+            due = min(due, max(lastReceived + configuration.suspicionTimeout, earliest))
+        }
+        // A lost check is repeated well before anyone could think the path dead.
+        if let since = pair.unansweredSince {
+            due = min(due, max(since + doubtTime(pair), earliest))
+        }
+        return due
+    }
+
+    private mutating func updateDeadline(_ now: Instant) {
+        var deadline: Instant? = retired.lazy.map(\.until).min()
+        func consider(_ instant: Instant?) { deadline = .earlier(deadline, instant) }
+        if hasQueuedCheck { consider(nextToken) }
+        consider(nextRecheck)
+        if state == .checking, !generations[current].isFailed { consider(failureTime) }
+        for g in generations.indices where isChecking(g) {
+            let isSuspicious = isSuspicious(g, now)
+            let selected = generations[g].selected
+            consider(nominationTime(in: g).flatMap { $0 > now ? $0 : nil })
+            if role == .controlling, generations[g].nominated != selected, let last = generations[g].lastNomination {
+                let due = last + configuration.nominationInterval
+                if due > now { consider(due) }
+            }
+            for index in generations[g].pairs.indices {
+                let pair = generations[g].pairs[index]
+                consider(pair.retransmission?.next)
+                if pair.isValid {
+                    consider(pair.lastAnswer.map { $0 + configuration.consentTimeout })
+                    if state != .disconnected { consider(refreshTime(index, in: g, isSuspicious)) }
+                } else if pair.state == .failed, state == .checking, g == current {
+                    consider(pair.failedAt.map { $0 + configuration.retryInterval })
+                }
+                if pair.remote == selected, state != .disconnected {
+                    for timeout in [configuration.suspicionTimeout, configuration.disconnectTimeout] {
+                        consider(pair.silentAt(timeout: timeout).flatMap { $0 > now ? $0 : nil })
+                    }
+                    let outlived = pair.unansweredSince.map { $0 + doubtTime(pair) }
+                    consider(outlived.flatMap { $0 > now ? $0 : nil })
+                }
+            }
+        }
+        nextTimeout = deadline
+    }
+}

@@ -1,0 +1,122 @@
+internal import SwarmBase
+
+extension ICEAgent {
+    /// A check by the peer (RFC 8445 §7.3).
+    mutating func handleRequest(
+        _ received: ReceivedSTUNMessage, from source: TransportAddress, now: Instant
+    ) -> Bool {
+        let request = received.message
+        guard let (localUfrag, remoteUfrag) = request.username.flatMap(STUNMessage.splitUsername) else { return false }
+        let g = generations.lastIndex { $0.local.ufrag == localUfrag }
+        guard
+            let key = g.map({ generations[$0].localKey }) ?? retired.last(where: { $0.local.ufrag == localUfrag })?.key,
+            received.isAuthentic(key: key)
+        else { return false }
+        let unknown = received.unknownRequiredAttributes
+        guard unknown.isEmpty else {
+            answer(request, with: 420, key: key, to: source, [.unknownAttributes(unknown)])
+            return true
+        }
+        guard let g else {
+            // The peer lags behind a restart: it keeps its consent, we learn nothing new.
+            answer(request, key: key, to: source)
+            return true
+        }
+        // Another peer that answered the same offer, or a generation whose description is still to come.
+        if let remote = generations[g].remote, remote.credentials.ufrag != remoteUfrag { return false }
+        guard resolveRoleConflict(with: request, in: g) else {
+            answer(request, with: 487, key: key, to: source)
+            return true
+        }
+        answer(request, key: key, to: source)
+        noteValidated(source)
+        let priority = request.priority ?? peerReflexivePriority(to: source)
+        if generations[g].remote == nil {
+            keepEarlyCheck(
+                .init(
+                    source: source, remoteUfrag: remoteUfrag, priority: priority, nominates: request.hasUseCandidate),
+                in: g)
+        } else {
+            processCheck(from: source, priority: priority, nominates: request.hasUseCandidate, in: g, now: now)
+        }
+        return true
+    }
+
+    /// RFC 8445 §7.3.1.3–5: learns the pair, queues the triggered check, notes the nomination.
+    mutating func processCheck(
+        from source: TransportAddress, priority: UInt32, nominates: Bool, in g: Int, now: Instant
+    ) {
+        guard !generations[g].isRevoked else { return }
+        let index: Int
+        if let known = generations[g].index(of: source) {
+            index = known
+        } else {
+            let pair = CandidatePair(remote: source, kind: .peerReflexive, priority: priority)
+            guard let new = generations[g].insert(pair, maximum: configuration.maximumPairs) else { return }
+            index = new
+            updatePriorities()
+        }
+        generations[g].update(index) { $0.lastReceived = now }
+        let pair = generations[g].pairs[index]
+        if nominates, role == .controlled { noteNomination(of: index, in: g, now) }
+        let isDoubtful = pair.unansweredSince.map { now - $0 >= doubtTime(pair) } ?? false
+        if !pair.isValid || state == .disconnected || isDoubtful { generations[g].enqueueTriggered(index) }
+    }
+
+    /// - Returns: `false` when the peer has to change its role (RFC 8445 §7.3.1.1).
+    private mutating func resolveRoleConflict(with request: STUNMessage, in g: Int) -> Bool {
+        for attribute in request.attributes {
+            switch (attribute, role) {
+            case (.iceControlling(let theirs), .controlling):
+                if tieBreaker >= theirs || generations[g].remote?.isLite == true { return false }
+                yieldRole(in: g)
+            case (.iceControlled(let theirs), .controlled):
+                if tieBreaker < theirs { return false }
+                yieldRole(in: g)
+            default:
+                continue
+            }
+            return true
+        }
+        return true
+    }
+
+    private mutating func yieldRole(in g: Int) {
+        guard generations[g].roleConflicts < configuration.maximumRoleConflicts else { return }
+        generations[g].roleConflicts += 1
+        changeRole(to: role.opposite)
+    }
+
+    private mutating func keepEarlyCheck(_ check: ICEGeneration.EarlyCheck, in g: Int) {
+        if let index = generations[g].earlyChecks.firstIndex(where: {
+            $0.source == check.source && $0.remoteUfrag == check.remoteUfrag
+        }) {
+            if check.nominates { generations[g].earlyChecks[index].nominates = true }
+        } else if generations[g].earlyChecks.count < configuration.maximumEarlyChecks {
+            generations[g].earlyChecks.append(check)
+        }
+    }
+
+    mutating func noteValidated(_ source: TransportAddress) {
+        guard !validated.contains(source) else { return }
+        // A peer that roams for long fills any table; being told of an address twice does no harm.
+        if validated.count >= configuration.maximumPairs { validated = [] }
+        validated.insert(source)
+        events.append(.validatedRemote(source))
+    }
+
+    private mutating func answer(_ request: STUNMessage, key: STUNIntegrityKey, to source: TransportAddress) {
+        let message = STUNMessage(
+            .success, transactionID: request.transactionID, attributes: [.xorMappedAddress(source)])
+        transmits.append(Transmit(to: source, payload: message.encoded(key: key)))
+    }
+
+    private mutating func answer(
+        _ request: STUNMessage, with code: UInt16, key: STUNIntegrityKey, to source: TransportAddress,
+        _ more: [STUNAttribute] = []
+    ) {
+        let message = STUNMessage(
+            .error, transactionID: request.transactionID, attributes: [.errorCode(code, reason: "")] + more)
+        transmits.append(Transmit(to: source, payload: message.encoded(key: key)))
+    }
+}

@@ -1,0 +1,189 @@
+public import SwarmBase
+
+/// Which pair carries data: nomination as controlling, following the peer as controlled (RFC 8445 §8).
+extension ICEAgent {
+    /// Says that application data (DTLS) came from an address: the pair is alive. A controlled agent follows data that
+    /// moves to another valid pair.
+    public mutating func noteReceived(from source: TransportAddress, now: Instant) {
+        guard state != .closed else { return }
+        for g in generations.indices.reversed() {
+            guard let index = generations[g].index(of: source) else { continue }
+            let previous = generations[g].pairs[index]
+            generations[g].update(index) {
+                $0.lastReceived = now
+                $0.lastData = now
+            }
+            if state == .disconnected {
+                // Something gets through again: ask at once whether our packets do too.
+                if isChecking(g), previous.lastReceived.map({ now - $0 > configuration.pacingInterval }) ?? true {
+                    generations[g].enqueueTriggered(index)
+                    settle(now)
+                }
+            } else if role == .controlled, previous.isValid, source != generations[g].selected,
+                generations[g].followed != source, hasDataMoved(in: g, now)
+            {
+                generations[g].followed = source
+                settle(now)
+            } else if role == .controlling, previous.isValid, source != generations[g].selected, isChecking(g),
+                hasDataMoved(in: g, now)
+            {
+                probe(source, in: g, now)
+            }
+            return
+        }
+    }
+
+    /// Packets that were on the way when the peer switched must not switch us back.
+    private func hasDataMoved(in g: Int, _ now: Instant) -> Bool {
+        guard let last = generations[g].pair(generations[g].selected)?.lastData else { return true }
+        return now - last >= .milliseconds(200)
+    }
+
+    /// The peer's data comes another way than ours goes, as after its NAT gave it a new address: asks both pairs at once
+    /// whether they still work.
+    private mutating func probe(_ source: TransportAddress, in g: Int, _ now: Instant) {
+        guard let selected = generations[g].pair(generations[g].selected),
+            selected.lastCheck.map({ now - $0 >= configuration.recheckInterval }) ?? true
+        else { return }
+        for address in [selected.remote, source] {
+            guard let index = generations[g].index(of: address) else { continue }
+            sendCheck(
+                index, in: g, nominates: address == generations[g].nominated, retransmits: false, now: now)
+        }
+        settle(now)
+    }
+
+    /// Notes a USE-CANDIDATE. Peers that put it on every check nominate several pairs: the latest counts, unless a better
+    /// one still gets it too.
+    mutating func noteNomination(of index: Int, in g: Int, _ now: Instant) {
+        let pair = generations[g].pairs[index]
+        generations[g].update(index) { $0.useCandidateAt = now }
+        guard pair.remote != generations[g].followed else { return }
+        if let followed = generations[g].pair(generations[g].followed), followed.state != .failed,
+            followed.priority > pair.priority, isNominationFresh(followed, now)
+        {
+            return
+        }
+        generations[g].followed = pair.remote
+    }
+
+    private func isNominationFresh(_ pair: CandidatePair, _ now: Instant) -> Bool {
+        [pair.useCandidateAt, pair.lastData].contains { $0.map { now - $0 < configuration.disconnectTimeout } ?? false }
+    }
+
+    /// Chooses the pair of each generation, the one that data is sent on, and nominates.
+    mutating func select(_ now: Instant) {
+        for g in generations.indices where isChecking(g) {
+            generations[g].selected = choose(in: g, now)
+            if role == .controlling { nominate(in: g, now) }
+        }
+        if generations[current].selected != nil { dropOldGenerations(now) }
+        let address = generations.lazy.reversed().compactMap(\.selected).first
+        guard address != sendAddress else { return }
+        sendAddress = address
+        if let address { events.append(.selectedPairChanged(address, rtt: roundTripTime)) }
+    }
+
+    private mutating func choose(in g: Int, _ now: Instant) -> TransportAddress? {
+        let generation = generations[g]
+        let valid = generation.pairs.filter(\.isValid)
+        let newestAnswer = valid.compactMap(\.lastAnswer).max() ?? .zero
+        let live = valid.filter {
+            !$0.isSilent(now, timeout: configuration.disconnectTimeout)
+                && !isOutlived($0, newestAnswer: newestAnswer, now)
+        }
+        let selected = generation.pair(generation.selected).flatMap { $0.isValid ? $0 : nil }
+        guard !live.isEmpty else {
+            return selected?.remote ?? valid.max { $0.priority < $1.priority }?.remote
+        }
+        func isLive(_ address: TransportAddress?) -> Bool { live.contains { $0.remote == address } }
+        let best = live.max { isWorse($0, $1) }?.remote
+        switch role {
+        case .controlling:
+            if isLive(generation.nominated) { return generation.nominated }
+            // Before the first nomination the best, after it whatever works until the new one is settled.
+            if generation.nominated != nil, isLive(generation.selected) { return generation.selected }
+            return best
+        case .controlled:
+            followLateNomination(in: g, live, now)
+            let followed = generations[g].followed
+            if isLive(followed) { return followed }
+            if isLive(generation.selected), followed != nil || live.count == 1 { return generation.selected }
+            return best
+        }
+    }
+
+    /// How long a check of a valid pair may go unanswered before the pair is in doubt.
+    func doubtTime(_ pair: CandidatePair) -> Duration {
+        max(2 * configuration.recheckInterval, (pair.roundTrip ?? .zero) * 3)
+    }
+
+    /// Whether a pair is in doubt while another one answered: then there is no reason to wait until it counts as silent.
+    private func isOutlived(_ pair: CandidatePair, newestAnswer: Instant, _ now: Instant) -> Bool {
+        guard let since = pair.unansweredSince, now - since >= doubtTime(pair), newestAnswer > since else {
+            return false
+        }
+        return (pair.lastReceived ?? .zero) < since
+    }
+
+    private func isWorse(_ a: CandidatePair, _ b: CandidatePair) -> Bool {
+        a.isRelayed != b.isRelayed ? a.isRelayed : a.priority < b.priority
+    }
+
+    /// A pair nominated after the followed one counts in the end, when that one is no longer nominated nor used.
+    private mutating func followLateNomination(in g: Int, _ live: [CandidatePair], _ now: Instant) {
+        guard let followed = generations[g].pair(generations[g].followed), !isNominationFresh(followed, now) else {
+            return
+        }
+        let latest = live.max { ($0.useCandidateAt ?? .zero) < ($1.useCandidateAt ?? .zero) }
+        if let latest, let at = latest.useCandidateAt, at > followed.useCandidateAt ?? .zero {
+            generations[g].followed = latest.remote
+        }
+    }
+
+    /// RFC 8445 §8.1.1: nominates when the best possible pair is valid or enough time has passed, and later moves to a
+    /// pair that is clearly better or still works.
+    private mutating func nominate(in g: Int, _ now: Instant) {
+        let generation = generations[g]
+        guard let target = generation.pair(generation.selected), target.isValid,
+            !target.isSilent(now, timeout: configuration.disconnectTimeout)
+        else { return }
+        if let nominating = generation.pair(generation.nominating) {
+            // A nomination under way is left alone unless its pair has died meanwhile.
+            guard nominating.remote != target.remote,
+                nominating.isSilent(now, timeout: configuration.disconnectTimeout)
+            else { return }
+            generations[g].nominating = nil
+        }
+        guard let nominated = generation.pair(generation.nominated) else {
+            guard let due = nominationTime(in: g), due <= now else { return }
+            return sendNomination(of: target.remote, in: g, now)
+        }
+        if let last = generation.lastNomination, now - last < configuration.nominationInterval { return }
+        if nominated.remote != target.remote { return sendNomination(of: target.remote, in: g, now) }
+        let better = generation.pairs.filter {
+            $0.isValid && $0.isClearlyBetter(than: nominated)
+                && !$0.isSilent(now, timeout: configuration.disconnectTimeout)
+        }
+        if let best = better.max(by: { isWorse($0, $1) }) { sendNomination(of: best.remote, in: g, now) }
+    }
+
+    /// When the first nomination of a generation is due: at once if no better pair can come.
+    func nominationTime(in g: Int) -> Instant? {
+        let generation = generations[g]
+        guard role == .controlling, generation.nominated == nil, generation.nominating == nil,
+            let first = generation.firstValidAt, let selected = generation.pair(generation.selected), selected.isValid
+        else { return nil }
+        let hopes = generation.pairs.filter { $0.state == .waiting || $0.state == .inProgress }
+        if hopes.allSatisfy({ isWorse($0, selected) }) { return first }
+        let onlyRelayed = generation.pairs.allSatisfy { !$0.isValid || $0.isRelayed }
+        return first + (onlyRelayed ? configuration.relayedNominationDelay : configuration.nominationDelay)
+    }
+
+    private mutating func sendNomination(of remote: TransportAddress, in g: Int, _ now: Instant) {
+        guard let index = generations[g].index(of: remote) else { return }
+        generations[g].nominating = remote
+        generations[g].lastNomination = now
+        sendCheck(index, in: g, nominates: true, retransmits: true, now: now)
+    }
+}

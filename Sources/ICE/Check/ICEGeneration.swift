@@ -1,0 +1,114 @@
+internal import SwarmBase
+
+/// The pairs that belong to one pair of credentials: from the start, or a restart, to the next one (RFC 8445 §9).
+struct ICEGeneration {
+    struct Remote {
+        let credentials: ICECredentials
+        let key: STUNIntegrityKey
+        let isLite: Bool
+    }
+
+    /// A check that came before the peer's credentials.
+    struct EarlyCheck {
+        let source: TransportAddress
+        let remoteUfrag: String
+        let priority: UInt32
+        var nominates: Bool
+    }
+
+    let id: UInt32
+    let local: ICECredentials
+    let localKey: STUNIntegrityKey
+    var remote: Remote?
+    private(set) var pairs: [CandidatePair] = []
+    private var indexes: [TransportAddress: Int] = [:]
+    /// Pairs with a triggered check to be sent, oldest first.
+    var triggered: [TransportAddress] = []
+    var earlyChecks: [EarlyCheck] = []
+    var startedAt: Instant?
+    var remoteEndedAt: Instant?
+    var firstValidAt: Instant?
+    var roleConflicts = 0
+
+    /// As controlling: the pair whose nomination is under way, the one whose nomination was answered, and when.
+    var nominating: TransportAddress?
+    var nominated: TransportAddress?
+    var lastNomination: Instant?
+    /// As controlled: the pair that the peer's nominations and data point to.
+    var followed: TransportAddress?
+    /// The pair that carries data.
+    var selected: TransportAddress?
+    /// Given up without ever, or after once, having a valid pair.
+    var isFailed = false
+    /// Consent has expired: nothing is sent any more (RFC 7675 §5.1).
+    var isRevoked = false
+
+    init(id: UInt32, local: ICECredentials) {
+        self.id = id
+        self.local = local
+        localKey = local.key
+    }
+
+    func index(of address: TransportAddress) -> Int? { indexes[address] }
+
+    func pair(_ address: TransportAddress?) -> CandidatePair? {
+        address.flatMap { indexes[$0] }.map { pairs[$0] }
+    }
+
+    /// Changes the pair in place.
+    mutating func update(_ index: Int, _ change: (inout CandidatePair) -> Void) { change(&pairs[index]) }
+
+    /// Adds a pair; a full table makes room by its worst failed pair.
+    ///
+    /// - Returns: its index, or `nil` when there is no room.
+    mutating func insert(_ pair: CandidatePair, maximum: Int) -> Int? {
+        if pairs.count >= maximum {
+            let removable = pairs.indices.filter { pairs[$0].state == .failed }
+            guard let worst = removable.min(by: { pairs[$0].priority < pairs[$1].priority }) else { return nil }
+            pairs.remove(at: worst)
+            indexes = [:]
+            for (index, pair) in pairs.enumerated() { indexes[pair.remote] = index }
+        }
+        pairs.append(pair)
+        indexes[pair.remote] = pairs.count - 1
+        return pairs.count - 1
+    }
+
+    mutating func enqueueTriggered(_ index: Int) {
+        guard !pairs[index].isTriggered else { return }
+        pairs[index].isTriggered = true
+        triggered.append(pairs[index].remote)
+    }
+
+    mutating func dequeueTriggered() -> Int? {
+        while !triggered.isEmpty {
+            guard let index = indexes[triggered.removeFirst()] else { continue }
+            pairs[index].isTriggered = false
+            return index
+        }
+        return nil
+    }
+
+    /// The waiting pair whose turn it is: never checked ones by priority, then the one checked longest ago.
+    func nextWaiting() -> Int? {
+        var best: Int?
+        for index in pairs.indices where pairs[index].state == .waiting {
+            guard let current = best else {
+                best = index
+                continue
+            }
+            let (a, b) = (pairs[index], pairs[current])
+            let isEarlier =
+                switch (a.lastCheck, b.lastCheck) {
+                case (nil, nil): a.priority > b.priority
+                case (nil, _): true
+                case (_, nil): false
+                case (let x?, let y?): x == y ? a.priority > b.priority : x < y
+                }
+            if isEarlier { best = index }
+        }
+        return best
+    }
+
+    var hasValidPair: Bool { pairs.contains { $0.isValid } }
+}

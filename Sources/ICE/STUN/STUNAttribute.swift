@@ -1,0 +1,163 @@
+public import SwarmBase
+
+/// One attribute of a STUN message (RFC 8489 §14, RFC 8445 §16.1), without MESSAGE-INTEGRITY and FINGERPRINT: those
+/// are made when a message is written and checked when one is read.
+public enum STUNAttribute: Hashable, Sendable {
+    /// MAPPED-ADDRESS, which answers of old servers carry.
+    case mappedAddress(TransportAddress)
+    /// XOR-MAPPED-ADDRESS: where the request came from, as its receiver saw it.
+    case xorMappedAddress(TransportAddress)
+    /// USERNAME, 1…508 bytes; in a check `receiver's ufrag:sender's ufrag`.
+    case username([UInt8])
+    /// ERROR-CODE, 300…699, with the reason phrase.
+    case errorCode(UInt16, reason: String)
+    /// UNKNOWN-ATTRIBUTES: what a 420 could not understand.
+    case unknownAttributes([UInt16])
+    /// REALM of the long-term credential mechanism.
+    case realm([UInt8])
+    /// NONCE of the long-term credential mechanism.
+    case nonce([UInt8])
+    /// SOFTWARE: a description for people.
+    case software(String)
+    /// PRIORITY: what a peer-reflexive candidate learned from this check gets (RFC 8445 §7.1.1).
+    case priority(UInt32)
+    /// USE-CANDIDATE: the controlling agent nominates the pair (RFC 8445 §7.1.2).
+    case useCandidate
+    /// ICE-CONTROLLING with the sender's tie-breaker (RFC 8445 §7.1.3).
+    case iceControlling(UInt64)
+    /// ICE-CONTROLLED with the sender's tie-breaker.
+    case iceControlled(UInt64)
+    /// Any other attribute, as it is.
+    case other(type: UInt16, value: [UInt8])
+
+    /// The attribute's type number. Below 0x8000 the receiver must understand it (RFC 8489 §14).
+    public var type: UInt16 {
+        switch self {
+        case .mappedAddress: 0x0001
+        case .username: 0x0006
+        case .errorCode: 0x0009
+        case .unknownAttributes: 0x000a
+        case .realm: 0x0014
+        case .nonce: 0x0015
+        case .xorMappedAddress: 0x0020
+        case .priority: 0x0024
+        case .useCandidate: 0x0025
+        case .software: 0x8022
+        case .iceControlled: 0x8029
+        case .iceControlling: 0x802a
+        case .other(let type, _): type
+        }
+    }
+
+    static let messageIntegrity: UInt16 = 0x0008
+    static let messageIntegritySHA256: UInt16 = 0x001c
+    static let fingerprint: UInt16 = 0x8028
+}
+
+extension STUNAttribute {
+    /// Reads one attribute's value.
+    ///
+    /// - Returns: `nil` when a known attribute's value is not what its definition says.
+    init?(type: UInt16, value: [UInt8], transactionID: STUNTransactionID) {
+        var reader = ByteReader(value)
+        switch type {
+        case 0x0001:
+            guard let address = Self.address(value, mask: nil) else { return nil }
+            self = .mappedAddress(address)
+        case 0x0020:
+            guard let address = Self.address(value, mask: transactionID) else { return nil }
+            self = .xorMappedAddress(address)
+        case 0x0006:
+            guard (1...513).contains(value.count) else { return nil }
+            self = .username(value)
+        case 0x0009:
+            guard value.count >= 4, (3...6).contains(value[2] & 7), value[3] < 100 else { return nil }
+            let code = UInt16(value[2] & 7) * 100 + UInt16(value[3])
+            self = .errorCode(code, reason: String(decoding: value.dropFirst(4), as: UTF8.self))
+        case 0x000a:
+            var types: [UInt16] = []
+            while let type = reader.integer(UInt16.self) { types.append(type) }
+            self = .unknownAttributes(types)
+        case 0x0014:
+            self = .realm(value)
+        case 0x0015:
+            self = .nonce(value)
+        case 0x0024:
+            guard value.count == 4, let priority = reader.integer(UInt32.self) else { return nil }
+            self = .priority(priority)
+        case 0x0025:
+            self = .useCandidate
+        case 0x8022:
+            self = .software(String(decoding: value, as: UTF8.self))
+        case 0x8029, 0x802a:
+            guard value.count == 8, let tieBreaker = reader.integer(UInt64.self) else { return nil }
+            self = type == 0x8029 ? .iceControlled(tieBreaker) : .iceControlling(tieBreaker)
+        default:
+            self = .other(type: type, value: value)
+        }
+    }
+
+    /// The attribute's value as it is written.
+    func value(transactionID: STUNTransactionID) -> [UInt8] {
+        var writer = ByteWriter(capacity: 20)
+        switch self {
+        case .mappedAddress(let address):
+            return Self.bytes(of: address, mask: nil)
+        case .xorMappedAddress(let address):
+            return Self.bytes(of: address, mask: transactionID)
+        case .username(let bytes), .realm(let bytes), .nonce(let bytes), .other(_, let bytes):
+            return bytes
+        case .errorCode(let code, let reason):
+            writer.integer(UInt16(0))
+            writer.integer(UInt8(truncatingIfNeeded: code / 100))
+            writer.integer(UInt8(truncatingIfNeeded: code % 100))
+            writer.append(reason.utf8)
+        case .unknownAttributes(let types):
+            for type in types { writer.integer(type) }
+        case .software(let text):
+            return Array(text.utf8)
+        case .priority(let priority):
+            writer.integer(priority)
+        case .useCandidate:
+            return []
+        case .iceControlling(let tieBreaker), .iceControlled(let tieBreaker):
+            writer.integer(tieBreaker)
+        }
+        return writer.bytes
+    }
+
+    /// RFC 8489 §14.1 and §14.2: a zero byte, the family, the port, the address; XORed with cookie and transaction id.
+    private static func address(_ value: [UInt8], mask: STUNTransactionID?) -> TransportAddress? {
+        var reader = ByteReader(value)
+        guard reader.integer(UInt8.self) != nil, let family = reader.integer(UInt8.self),
+            let port = reader.integer(UInt16.self)
+        else { return nil }
+        var bytes = reader.rest()
+        guard (family == 1 && bytes.count == 4) || (family == 2 && bytes.count == 16) else { return nil }
+        var plainPort = port
+        if let mask {
+            plainPort ^= UInt16(truncatingIfNeeded: STUNMessage.magicCookie >> 16)
+            bytes = xored(bytes, mask)
+        }
+        return IPAddress(bytes: bytes).map { TransportAddress($0, port: plainPort) }
+    }
+
+    private static func bytes(of address: TransportAddress, mask: STUNTransactionID?) -> [UInt8] {
+        var writer = ByteWriter(capacity: 20)
+        writer.integer(UInt8(0))
+        writer.integer(UInt8(address.address.isIPv6 ? 2 : 1))
+        if let mask {
+            writer.integer(address.port ^ UInt16(truncatingIfNeeded: STUNMessage.magicCookie >> 16))
+            writer.append(xored(address.address.bytes, mask))
+        } else {
+            writer.integer(address.port)
+            writer.append(address.address.bytes)
+        }
+        return writer.bytes
+    }
+
+    private static func xored(_ bytes: [UInt8], _ mask: STUNTransactionID) -> [UInt8] {
+        let key = (0..<4).map { UInt8(truncatingIfNeeded: STUNMessage.magicCookie >> (24 - 8 * UInt32($0))) }
+        return zip(bytes, key + mask.bytes).map { $0 ^ $1 }
+    }
+}

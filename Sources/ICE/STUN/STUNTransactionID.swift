@@ -1,0 +1,29 @@
+/// The 96-bit transaction id of a STUN message (RFC 8489 §5): the only thing that ties an answer to its request.
+public struct STUNTransactionID: Hashable, Sendable {
+    let high: UInt64
+    let low: UInt32
+
+    /// An id from the generator; unpredictable when the generator is.
+    public static func random(using generator: inout some RandomNumberGenerator) -> STUNTransactionID {
+        let high = generator.next()
+        return STUNTransactionID(high: high, low: UInt32(truncatingIfNeeded: generator.next()))
+    }
+
+    init(high: UInt64, low: UInt32) {
+        self.high = high
+        self.low = low
+    }
+
+    /// Makes an id of exactly 12 bytes in network order.
+    public init?(bytes: some Collection<UInt8>) {
+        guard bytes.count == 12 else { return nil }
+        high = bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
+        low = bytes.dropFirst(8).reduce(0) { $0 << 8 | UInt32($1) }
+    }
+
+    /// The 12 bytes in network order.
+    public var bytes: [UInt8] {
+        (0..<8).map { UInt8(truncatingIfNeeded: high >> (56 - 8 * UInt64($0))) }
+            + (0..<4).map { UInt8(truncatingIfNeeded: low >> (24 - 8 * UInt32($0))) }
+    }
+}
