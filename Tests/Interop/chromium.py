@@ -25,9 +25,12 @@ def find_chromium() -> str | None:
 class Browser:
     """One browser process; each page of it is a tab of its own."""
 
+    host: Host
+
     @classmethod
     async def start(cls, host: Host, *, hide_addresses: bool = False) -> Browser:
         browser = cls()
+        browser.host = host
         await browser._start(host, hide_addresses)
         return browser
 

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from chromium import Browser, Page
+from networks import Host
 from peer import Description, Payload, Peer, message_event
 
 SCRIPT = (Path(__file__).parent / "chromium_peer.js").read_text()
 
 
 class ChromiumPeer(Peer):
-    def __init__(self, page: Page) -> None:
-        super().__init__("chromium")
+    def __init__(self, page: Page, host: Host) -> None:
+        super().__init__("chromium", host)
         self._page = page
         page.on_report = self._report
 
@@ -23,7 +24,7 @@ class ChromiumPeer(Peer):
     async def start(cls, browser: Browser, *, echo: bool = False) -> ChromiumPeer:
         page = await browser.page()
         await page.allow_reports()
-        peer = cls(page)
+        peer = cls(page, browser.host)
         await page.evaluate(f"{SCRIPT}; globalThis.it = peer({json.dumps(echo)}); 0")
         return peer
 

@@ -46,8 +46,14 @@ class Browsers:
 
 @pytest.fixture(scope="session")
 def node_host(network: Network) -> Host:
-    """Where swarm-space runs."""
+    """Where swarm-space runs that offers."""
     return network.host("node")
+
+
+@pytest.fixture(scope="session")
+def answering_host(network: Network) -> Host:
+    """Where swarm-space runs that answers."""
+    return network.host("answering")
 
 
 @pytest.fixture(scope="session")
@@ -66,14 +72,14 @@ async def browsers(browser_host: Host) -> AsyncIterator[Browsers]:
 
 
 @pytest.fixture
-async def make_peer(node_host: Host, browsers: Browsers) -> AsyncIterator[MakePeer]:
+async def make_peer(node_host: Host, answering_host: Host, browsers: Browsers) -> AsyncIterator[MakePeer]:
     """Makes peers by kind, and ends them all after the test."""
     peers: list[Peer] = []
 
     async def make(kind: str, *, answering: bool, echo: bool = False, hide_addresses: bool = False) -> Peer:
         peer: Peer
         if kind == "ours":
-            peer = await PairPeer.start(answering=answering, echo=echo, within=node_host.within)
+            peer = await PairPeer.start(answering_host if answering else node_host, answering=answering, echo=echo)
         elif kind == "aiortc":
             peer = AiortcPeer(echo=echo)
         else:

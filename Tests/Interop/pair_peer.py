@@ -6,23 +6,24 @@ import base64
 from typing import Any
 
 from event_log import Event
+from networks import Host
 from peer import Description, Payload, Peer
 from processes import JSONProcess
 
 
 class PairPeer(Peer):
-    def __init__(self, name: str, process: JSONProcess) -> None:
-        super().__init__(name)
+    def __init__(self, process: JSONProcess, host: Host) -> None:
+        super().__init__("ours", host)
         self.process = process
         self.log = process.log
         self._described = 0
 
     @classmethod
-    async def start(cls, *, answering: bool, echo: bool = False, within: list[str] | None = None) -> PairPeer:
+    async def start(cls, host: Host, *, answering: bool, echo: bool = False) -> PairPeer:
         process = JSONProcess("pair-answer" if answering else "pair-offer")
         arguments = ["pair", "--json"] + (["--answer"] if answering else []) + (["--echo"] if echo else [])
-        await process.start(*arguments, within=within)
-        return cls("ours", process)
+        await process.start(*arguments, within=host.within)
+        return cls(process, host)
 
     async def _description(self, kind: str) -> Description:
         """The next description it prints, which must be of that kind."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from event_log import Event, EventLog
+from networks import Host
 
 Description = dict[str, str]  # {"type": "offer" | "answer", "sdp": …}
 Payload = str | bytes
@@ -36,8 +37,9 @@ def message_event(label: str, identifier: int | None, payload: Payload) -> Event
 class Peer(ABC):
     """Events: `open`, `message`, `closed` (a channel with `label`, the whole without), `state`, `error`."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, host: Host | None = None) -> None:
         self.log = EventLog(name)
+        self.host = host  # the host it has to itself, if any
 
     @abstractmethod
     async def offer(self) -> Description:
@@ -84,15 +86,24 @@ class Peer(ABC):
         return [Message(e["kind"], e["bytes"], e["sha256"]) for e in found]
 
 
-async def connect(offerer: Peer, answerer: Peer) -> None:
-    """Signals by hand, until `main` is open on both sides."""
-    await negotiate(offerer, answerer, await offerer.offer())
+async def connect(offerer: Peer, answerer: Peer) -> tuple[Description, Description]:
+    """Signals by hand, until `main` is open on both sides; gives offer and answer."""
+    offer = await offerer.offer()
+    answer = await negotiate(offerer, answerer, offer)
     await offerer.opened()
     await answerer.opened()
+    return offer, answer
 
 
-async def negotiate(offerer: Peer, answerer: Peer, offer: Description) -> None:
-    await offerer.accept(await answerer.answer(offer))
+async def negotiate(offerer: Peer, answerer: Peer, offer: Description) -> Description:
+    answer = await answerer.answer(offer)
+    await offerer.accept(answer)
+    return answer
+
+
+def lines(description: Description, name: str) -> list[str]:
+    """The values of the lines `a=name:value` in a description."""
+    return re.findall(rf"^a={name}:(.*?)\r?$", description["sdp"], re.MULTILINE)
 
 
 def with_wrong_fingerprint(description: Description) -> Description:
