@@ -1,5 +1,5 @@
 import Crypto
-public import SwarmBase
+import SwarmBase
 
 /// Who a member is: the P-256 public key it signs with, in GUN SEA's `pub` form (`x.y`, two base64url numbers).
 ///

@@ -28,7 +28,7 @@ struct EnvelopeCipher {
             Topic.label("session") + ids.flatMap(\.rawRepresentation) + keys.flatMap(\.rawRepresentation)
         let derived = shared.hkdfDerivedSymmetricKey(
             using: SHA256.self, salt: topic.id, sharedInfo: info, outputByteCount: 80)
-        var reader = ByteReader(derived.withUnsafeBytes { unsafe Array($0) })
+        var reader = ByteReader(derived.bytes)
         guard let low = reader.bytes(32), let high = reader.bytes(32), let lowID: UInt64 = reader.integer(),
             let highID: UInt64 = reader.integer()
         else { throw .malformed }

@@ -1,4 +1,5 @@
 import Crypto
+import FoundationEssentials  // HPKE's interface speaks of Data.
 import SwarmBase
 
 /// Names one peer connection: eight random bytes of the side that offered it.
@@ -41,7 +42,7 @@ struct Signal: Equatable, Sendable {
         let body = try signed(by: identity, topic: topic)
         guard let key = recipientKey.key,
             var sender = try? HPKE.Sender(
-                recipientKey: key, ciphersuite: .P256_SHA256_AES_GCM_256, info: Topic.label("signal") + topic.id),
+                recipientKey: key, ciphersuite: .P256_SHA256_AES_GCM_256, info: Data(Topic.label("signal") + topic.id)),
             let ciphertext = try? sender.seal(body)
         else { throw .malformed }
         return Array(sender.encapsulatedKey) + ciphertext
@@ -58,7 +59,7 @@ struct Signal: Equatable, Sendable {
         guard
             var recipient = try? HPKE.Recipient(
                 privateKey: key.privateKey, ciphersuite: .P256_SHA256_AES_GCM_256,
-                info: Topic.label("signal") + topic.id, encapsulatedKey: Array(sealed[..<65])),
+                info: Data(Topic.label("signal") + topic.id), encapsulatedKey: Data(sealed[..<65])),
             let body = try? recipient.open(sealed[65...])
         else { throw .notForUs }
         try self.init(signed: Array(body), topic: topic)

@@ -39,7 +39,7 @@ struct Session {
     private var wantsPing: Set<PathKind> = []
     private var sendsBye = false
     private var nextPingID: UInt64 = 1
-    private var events: [Event] = []
+    private var events = FIFO<Event>()
 
     init(configuration: SessionConfiguration, outbound: Outbound, inbound: Inbound? = nil) {
         self.configuration = configuration
@@ -139,7 +139,7 @@ struct Session {
 
     // MARK: What goes out
 
-    mutating func pollEvent() -> Event? { events.isEmpty ? nil : events.removeFirst() }
+    mutating func pollEvent() -> Event? { events.popFirst() }
 
     /// When `handleTimeout` has to be called, or a delayed acknowledgement goes out.
     var nextTimeout: Instant? {

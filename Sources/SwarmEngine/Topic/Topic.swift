@@ -1,7 +1,7 @@
 import Crypto
 import CryptoExtras
 public import Magnet
-public import SwarmBase
+import SwarmBase
 
 /// What the members of one swarm share: the infohash, and the keys and names derived from it and from the secret.
 ///
@@ -45,7 +45,7 @@ public struct Topic: Sendable {
         } else {
             infoHash = Array(Insecure.SHA1.hash(data: Self.label("name ") + Array(name.utf8)))
         }
-        guard let hash = InfoHash(infoHash) else { preconditionFailure("an infohash is 20 bytes") }
+        guard let hash = InfoHash(bytes: infoHash) else { preconditionFailure("an infohash is 20 bytes") }
         self.init(infoHash: hash, secret: secret)
     }
 
@@ -67,8 +67,7 @@ public struct Topic: Sendable {
     static func label(_ word: String) -> [UInt8] { Array("swarm-space/1 \(word)".utf8) }
 
     private static func expand(_ key: SymmetricKey, _ word: String, count: Int) -> [UInt8] {
-        HKDF<SHA256>.expand(pseudoRandomKey: key, info: label(word), outputByteCount: count)
-            .withUnsafeBytes { unsafe Array($0) }
+        HKDF<SHA256>.expand(pseudoRandomKey: key, info: label(word), outputByteCount: count).bytes
     }
 
     private static func stretched(_ secret: String, salt: [UInt8]) -> SymmetricKey {
@@ -80,4 +79,9 @@ public struct Topic: Sendable {
             preconditionFailure("PBKDF2 refused: \(error)")
         }
     }
+}
+
+extension SymmetricKey {
+    /// The key's bytes, copied out.
+    var bytes: [UInt8] { unsafe withUnsafeBytes { unsafe Array($0) } }
 }

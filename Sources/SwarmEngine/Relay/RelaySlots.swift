@@ -1,0 +1,40 @@
+import SwarmBase
+
+/// The keys that datagrams to one member use, in turn, in its inbox soul: `tag/slot` (docs/protocol.md, "Inbox").
+///
+/// A ring, so that what a relay keeps stays bounded; used slots are set to `null` when the conversation is idle.
+struct RelaySlots: Sendable {
+    /// More than a session has under way at once, so that a slot is read before it is written again.
+    static let count = 48
+    /// How long the conversation must be idle before its slots are cleared.
+    static let idle: Duration = .seconds(10)
+
+    private var next = 0
+    private var used: Set<Int> = []
+    private var lastState = 0.0
+    /// When to clear the used slots.
+    private(set) var clearAt: Instant?
+
+    /// The next slot and the HAM state to write it with.
+    mutating func take(now: Instant, wall: Double) -> (slot: Int, state: Double) {
+        defer { next = (next + 1) % Self.count }
+        used.insert(next)
+        clearAt = now + Self.idle
+        return (next, state(wall: wall))
+    }
+
+    /// The slots to be set to `null`, if any.
+    mutating func clear(now: Instant, wall: Double) -> (slots: [Int], state: Double)? {
+        guard let at = clearAt, now >= at else { return nil }
+        clearAt = nil
+        defer { used.removeAll() }
+        return used.isEmpty ? nil : (used.sorted(), state(wall: wall))
+    }
+
+    /// A minute behind the clock: only this member writes these keys, so order among its own states is all that matters,
+    /// and a relay whose clock is behind ours does not hold the datagram back until it has caught up.
+    private mutating func state(wall: Double) -> Double {
+        lastState = max(lastState + 0.001, wall - 60_000)
+        return lastState
+    }
+}

@@ -1,0 +1,136 @@
+import ICE
+import SwarmBase
+import WebRTC
+
+/// Peer connections on the one socket.
+extension SwarmEngine {
+    /// The label of the channel that carries a session.
+    static let channelLabel = "swarm-space"
+
+    mutating func makeConnection(id: ConnectionID? = nil, to peer: PeerID?, now: Instant) -> Connection {
+        let id = id ?? ConnectionID(value: entropy.next())
+        let peerConnection = PeerConnection(
+            configuration: PeerConnectionConfiguration(), certificate: certificate, entropy: entropy.fork(), now: now)
+        let connection = Connection(id: id, peerConnection: peerConnection, peer: peer)
+        for candidate in localCandidates { connection.peerConnection.addLocalCandidate(candidate) }
+        connections[id] = connection
+        return connection
+    }
+
+    func openChannel(on connection: Connection, now: Instant) throws {
+        connection.channel = try connection.peerConnection.openChannel(
+            DataChannelOptions(label: Self.channelLabel), now: now)
+    }
+
+    /// Which connection a datagram is for (webrtc.md §1): STUN by transaction or by our ufrag, DTLS by address.
+    mutating func route(_ datagram: [UInt8], from source: TransportAddress) -> ConnectionID? {
+        router.route(datagram, from: source)
+    }
+
+    /// Moves out what a connection has to send and to say.
+    mutating func drain(_ connection: Connection, now: Instant) {
+        drainTransmits(of: connection)
+        while let event = connection.peerConnection.pollEvent() {
+            switch event {
+            case .stateChanged(let state):
+                stateChanged(state, of: connection, now: now)
+            case .channelOpened(let channel, let options, _):
+                guard options.label == Self.channelLabel else { break }
+                connection.channel = channel
+                channelOpened(connection, now: now)
+            case .message(let channel, _, let packet):
+                guard channel == connection.channel else { break }
+                receive(packet: packet, on: connection, now: now)
+            case .channelClosed(let channel):
+                if channel == connection.channel { ended(connection, now: now) }
+            case .bufferedAmountLow:
+                if let member = connection.peer.flatMap({ members[$0] }) { pump(member, now: now) }
+            case .selectedAddress:
+                break
+            }
+        }
+        drainTransmits(of: connection)
+    }
+
+    mutating func drainTransmits(of connection: Connection) {
+        let isBlocked = isBlocked(.direct, connection.peer)
+        while let transmit = connection.peerConnection.pollTransmit() {
+            if !isBlocked { transmits.append(transmit) }
+        }
+    }
+
+    /// Closes a connection and forgets it.
+    mutating func remove(_ connection: Connection, now: Instant) {
+        guard connections.removeValue(forKey: connection.id) != nil else { return }
+        connection.peerConnection.close(now: now)
+        drainTransmits(of: connection)
+        router.remove(connection.id)
+        if connection.isOpen, let member = connection.peer.flatMap({ members[$0] }) {
+            connection.isOpen = false
+            member.session.pathClosed(.direct, now: now)
+        }
+    }
+
+    /// Takes what the STUN servers said.
+    mutating func drainSTUN(now: Instant) {
+        while let transmit = stun.pollTransmit() { transmits.append(transmit) }
+        while let event = stun.pollEvent() {
+            guard case .reflexive(let address, _) = event else { continue }
+            guard !localCandidates.contains(where: { $0.address == address }) else { continue }
+            let candidate = Candidate.serverReflexive(address)
+            localCandidates.append(candidate)
+            for connection in Array(connections.values) where connection.peer != nil {
+                connection.peerConnection.addLocalCandidate(candidate)
+                trickle([candidate.sdp], on: connection, now: now)
+            }
+        }
+    }
+
+    private mutating func stateChanged(_ state: PeerConnectionState, of connection: Connection, now: Instant) {
+        switch state {
+        case .new, .connecting:
+            break
+        case .connected:
+            connection.brokenSince = nil
+            guard let member = connection.peer.flatMap({ members[$0] }) else { return }
+            member.restart = nil
+            member.session.probe()
+            pump(member, now: now)
+        case .disconnected, .failed:
+            connection.brokenSince = connection.brokenSince ?? now
+        case .closed:
+            ended(connection, now: now)
+        }
+    }
+
+    private mutating func channelOpened(_ connection: Connection, now: Instant) {
+        guard let member = connection.peer.flatMap({ members[$0] }), member.negotiation.connection == connection.id
+        else { return }
+        connection.isOpen = true
+        member.resend = nil
+        member.restart = nil
+        member.negotiation.opened(connection.id)
+        member.session.pathOpened(.direct, now: now)
+        pump(member, now: now)
+    }
+
+    private mutating func receive(packet: [UInt8], on connection: Connection, now: Instant) {
+        guard let member = connection.peer.flatMap({ members[$0] }), connection.isOpen else { return }
+        do {
+            member.session.receive(try Frame.parse(packet), on: .direct, now: now)
+        } catch {
+            refuse(error)
+        }
+        pump(member, now: now)
+    }
+
+    /// The far end closed the connection, or it cannot go on.
+    private mutating func ended(_ connection: Connection, now: Instant) {
+        let member = connection.peer.flatMap { members[$0] }
+        remove(connection, now: now)
+        guard let member, member.negotiation.connection == connection.id else { return }
+        member.resend = nil
+        member.negotiation.ended(now: now, jitter: Double.random(in: 0...1, using: &entropy))
+        pump(member, now: now)
+    }
+}

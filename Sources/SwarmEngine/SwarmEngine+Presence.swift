@@ -1,0 +1,158 @@
+import SwarmBase
+
+/// Discovery: our own presence record, and those of others.
+extension SwarmEngine {
+    /// Writes our presence record anew.
+    mutating func announcePresence(now: Instant) {
+        presenceAt = now + configuration.presenceInterval * Double.random(in: 0.8...1, using: &entropy)
+        followPresence(now: now)
+        guard let sealed = sealedPresence(now: now) else { return }
+        gun.publish(
+            sealed.base64URL, key: topic.tag(of: peerID), of: topic.presenceSoul(day: day(now)),
+            state: wall(now) - 1_000, now: now)
+    }
+
+    /// Our presence record as of now, signed and sealed.
+    mutating func sealedPresence(now: Instant) -> [UInt8]? {
+        lastPresenceTimestamp = max(lastPresenceTimestamp + 1, UInt64(max(0, wall(now))))
+        let record = PresenceRecord(
+            peer: peerID, sessionKey: sessionKey.publicKey, timestamp: lastPresenceTimestamp, isLeaving: isLeaving,
+            name: configuration.name)
+        return try? record.sealed(by: identity, topic: topic)
+    }
+
+    /// Subscribes to the presence of today, and around midnight of the neighbouring day.
+    mutating func followPresence(now: Instant) {
+        let margin = 600_000.0
+        for offset in [-margin, 0, margin] {
+            let day = Int((wall(now) + offset) / 86_400_000)
+            if presenceDays.insert(day).inserted { gun.subscribe(topic.presenceSoul(day: day), now: now) }
+        }
+    }
+
+    func day(_ now: Instant) -> Int { Int(wall(now) / 86_400_000) }
+
+    func isPresenceSoul(_ soul: String) -> Bool { presenceDays.contains { topic.presenceSoul(day: $0) == soul } }
+
+    func isFresh(_ timestamp: UInt64, now: Instant) -> Bool {
+        abs(Double(timestamp) - wall(now)) <= configuration.freshness.milliseconds
+    }
+
+    /// Takes a sealed presence record that a plane brought.
+    ///
+    /// - Returns: the member it tells of, when it is authentic and fresh.
+    @discardableResult
+    mutating func takePresence(_ sealed: [UInt8], plane: Plane, now: Instant) -> Member? {
+        let record: PresenceRecord
+        do { record = try PresenceRecord(opening: sealed, topic: topic) } catch {
+            refuse(error)
+            return nil
+        }
+        guard record.peer != peerID else { return nil }
+        guard isFresh(record.timestamp, now: now) else {
+            refuse(.stale)
+            return nil
+        }
+        if let known = members[record.peer], let presence = known.presence, presence.timestamp > record.timestamp {
+            // An older record of a run we know says nothing new; one of another run is a replay.
+            guard presence.sessionKey == record.sessionKey else {
+                refuse(.replayed)
+                return nil
+            }
+            return known
+        }
+        if record.isLeaving {
+            // The record is kept: what the run said before cannot be replayed.
+            if let member = members[record.peer], member.presence?.isLeaving == false {
+                member.presence = record
+                left(member, now: now)
+            }
+            return nil
+        }
+        guard let member = member(record.peer, now: now) else { return nil }
+        let isNewRun = member.presence?.sessionKey != record.sessionKey
+        let isFirstRun = member.presence == nil
+        member.presence = record
+        if isNewRun {
+            guard startRun(of: member, with: record.sessionKey, isFirst: isFirstRun, now: now) else { return nil }
+        }
+        if member.planes.insert(plane).inserted { events.append(.discovered(member.peer, plane)) }
+        return member
+    }
+
+    /// The member with an id, made known if there is room.
+    mutating func member(_ peer: PeerID, now: Instant) -> Member? {
+        if let member = members[peer] { return member }
+        guard members.count < configuration.mostMembers || forgetSomebody() else { return nil }
+        let outbound = Outbound(stream: entropy.next())
+        let member = Member(
+            peer: peer, inbox: topic.inboxSoul(of: peer),
+            session: Session(configuration: configuration.session, outbound: outbound),
+            negotiation: Negotiation(decides: peerID < peer, now: now))
+        members[peer] = member
+        return member
+    }
+
+    /// Makes room by forgetting a member who is away and to whom nothing is owed.
+    private mutating func forgetSomebody() -> Bool {
+        guard
+            let idle = members.values.first(where: {
+                !$0.session.isUp && $0.session.outbound.isEmpty && $0.negotiation.connection == nil
+            })
+        else { return false }
+        forgetKeys(of: idle)
+        members[idle.peer] = nil
+        return true
+    }
+
+    /// A member runs with a session key we had not seen.
+    private mutating func startRun(
+        of member: Member, with key: SessionPublicKey, isFirst: Bool, now: Instant
+    ) -> Bool {
+        if !isFirst { endRun(of: member, now: now) }
+        do {
+            let cipher = try EnvelopeCipher(
+                own: sessionKey, ownID: peerID, peer: key, peerID: member.peer, topic: topic)
+            sessionKeys[cipher.peerKeyID] = member.peer
+            member.cipher = cipher
+        } catch {
+            refuse(error)
+            return false
+        }
+        member.session.peerRestarted(now: now)
+        member.negotiation.reset(now: now)
+        if gun.isConnected, configuration.paths.contains(.relay) {
+            member.session.pathOpened(.relay, now: now)
+        }
+        pump(member, now: now)
+        return true
+    }
+
+    /// A member's run is over: it left, or runs anew.
+    mutating func endRun(of member: Member, now: Instant) {
+        if let id = member.negotiation.connection, let connection = connections[id] { remove(connection, now: now) }
+        forgetKeys(of: member)
+        member.knowsUs = false
+        member.resend = nil
+        member.lastAnswer = nil
+        member.restart = nil
+        if member.isAnnounced {
+            member.isAnnounced = false
+            events.append(.left(member.peer))
+        }
+    }
+
+    /// A member said good-bye: what we have for it waits for its return.
+    mutating func left(_ member: Member, now: Instant) {
+        endRun(of: member, now: now)
+        member.session.peerRestarted(now: now)
+        member.session.pathClosed(.relay, now: now)
+        member.negotiation.reset(now: .distantFuture)
+        member.planes = []
+    }
+
+    private mutating func forgetKeys(of member: Member) {
+        if let cipher = member.cipher { sessionKeys[cipher.peerKeyID] = nil }
+        member.cipher = nil
+    }
+}

@@ -1,0 +1,127 @@
+import SwarmBase
+
+/// What a datagram on the relay path holds (docs/protocol.md, "Datagrams").
+enum RelayDatagram {
+    /// One packet of a session.
+    case envelope([UInt8])
+    /// One signal, sealed to us.
+    case signal([UInt8])
+    /// The sender's presence record, and another datagram: for one who may not know the sender yet.
+    case introduction(presence: [UInt8], content: [UInt8])
+
+    /// The largest datagram, in bytes.
+    static let largest = 24 * 1024
+
+    init(parsing bytes: [UInt8]) throws(Refusal) {
+        var reader = ByteReader(bytes)
+        guard bytes.count <= Self.largest, let type: UInt8 = reader.integer() else { throw .malformed }
+        switch type {
+        case 1: self = .envelope(reader.rest())
+        case 2: self = .signal(reader.rest())
+        case 3:
+            guard let presence = reader.prefixed(by: UInt16.self) else { throw .malformed }
+            self = .introduction(presence: presence, content: reader.rest())
+        default: throw .malformed
+        }
+    }
+
+    var bytes: [UInt8] {
+        var writer = ByteWriter(capacity: 512)
+        switch self {
+        case .envelope(let envelope):
+            writer.integer(UInt8(1))
+            writer.append(envelope)
+        case .signal(let signal):
+            writer.integer(UInt8(2))
+            writer.append(signal)
+        case .introduction(let presence, let content):
+            writer.integer(UInt8(3))
+            writer.prefixed(by: UInt16.self, presence)
+            writer.append(content)
+        }
+        return writer.bytes
+    }
+}
+
+/// The relay path: datagrams through inbox souls of the GUN mesh.
+extension SwarmEngine {
+    /// Takes everything the GUN plane has to say.
+    mutating func drainGun(now: Instant) {
+        while let change = gun.pollChange() {
+            if change.soul == topic.inboxSoul(of: peerID) {
+                guard let text = change.text, let bytes = [UInt8](base64URL: text) else { continue }
+                receive(datagram: bytes, depth: 0, now: now)
+            } else if isPresenceSoul(change.soul) {
+                guard let text = change.text, let sealed = [UInt8](base64URL: text) else { continue }
+                takePresence(sealed, plane: .gun, now: now).map { pump($0, now: now) }
+            } else {
+                events.append(.state(soul: change.soul, key: change.key, value: change.value))
+            }
+        }
+    }
+
+    /// Takes a datagram that a relay brought.
+    private mutating func receive(datagram bytes: [UInt8], depth: Int, now: Instant) {
+        do throws(Refusal) {
+            switch try RelayDatagram(parsing: bytes) {
+            case .envelope(let envelope):
+                try receive(envelope: envelope, now: now)
+            case .signal(let sealed):
+                take(try Signal(opening: sealed, with: sessionKey, topic: topic), plane: .gun, now: now)
+            case .introduction(let presence, let content):
+                guard depth == 0 else { throw .malformed }
+                takePresence(presence, plane: .gun, now: now)
+                receive(datagram: content, depth: 1, now: now)
+            }
+        } catch {
+            refuse(error)
+        }
+    }
+
+    private mutating func receive(envelope: [UInt8], now: Instant) throws(Refusal) {
+        guard let keyID = EnvelopeCipher.keyID(of: envelope), let peer = sessionKeys[keyID],
+            let member = members[peer], member.cipher != nil
+        else { throw .notForUs }
+        if member.blocked.contains(.relay) { return }
+        guard let packet = try member.cipher?.open(envelope) else { throw .notForUs }
+        let frames = try Frame.parse(packet)
+        member.knowsUs = true
+        member.session.receive(frames, on: .relay, now: now)
+        pump(member, now: now)
+    }
+
+    /// Puts a datagram into a member's inbox.
+    mutating func send(_ datagram: RelayDatagram, to member: Member, now: Instant) {
+        guard gun.isConnected else { return }
+        var datagram = datagram
+        if !member.knowsUs, let presence = sealedPresence(now: now) {
+            datagram = .introduction(presence: presence, content: datagram.bytes)
+        }
+        let (slot, state) = member.slots.take(now: now, wall: wall(now))
+        gun.put(
+            datagram.bytes.base64URL, key: "\(topic.tag(of: peerID))/\(slot)", of: member.inbox, state: state, now: now)
+    }
+
+    func inboxKeys(of member: Member, _ slots: [Int]) -> [String] {
+        let tag = topic.tag(of: peerID)
+        return slots.map { "\(tag)/\($0)" }
+    }
+
+    /// The first relay is connected (again): every session has its relay path.
+    mutating func relayOpened(now: Instant) {
+        announcePresence(now: now)
+        guard configuration.paths.contains(.relay) else { return }
+        for member in Array(members.values) where member.cipher != nil {
+            member.session.pathOpened(.relay, now: now)
+            pump(member, now: now)
+        }
+    }
+
+    /// No relay is connected any more.
+    mutating func relayClosed(now: Instant) {
+        for member in Array(members.values) {
+            member.session.pathClosed(.relay, now: now)
+            pump(member, now: now)
+        }
+    }
+}

@@ -1,0 +1,157 @@
+public import SwarmBase
+import WebRTC
+
+/// Sessions: messages in, messages out, over whichever path there is.
+extension SwarmEngine {
+    /// How much a DataChannel's queue takes before packets wait in the session.
+    static let channelQueue = 256 * 1024
+
+    /// Queues a message to a member, known or not yet: it goes out as soon as there is a path.
+    ///
+    /// - Returns: the message's number; `SwarmEvent.delivered` repeats it.
+    public mutating func send(_ content: MessageContent, to peer: PeerID, now: Instant) throws(SendError) -> UInt64 {
+        guard peer != peerID else { throw .ownID }
+        let size = content.bytes.count
+        guard size <= configuration.session.largestMessage else {
+            throw .tooLarge(limit: configuration.session.largestMessage)
+        }
+        guard let member = member(peer, now: now) else { throw .tooManyMembers }
+        guard member.session.outbound.bytes + size <= configuration.session.largestBacklog else { throw .backlogFull }
+        let (message, sequence) = member.session.send(content)
+        keepOutbound(of: member)
+        keepMessage(content, number: message, sequence: sequence, of: member)
+        pump(member, now: now)
+        return message
+    }
+
+    /// The members a session is up with, and by which path.
+    public var peers: [(peer: PeerID, name: String, path: PathKind)] {
+        members.values.compactMap { member in
+            guard member.isAnnounced, let path = member.session.path else { return nil }
+            return (member.peer, member.presence?.name ?? "", path)
+        }.sorted { $0.peer < $1.peer }
+    }
+
+    /// Bytes that wait for a member's acknowledgement.
+    public func backlog(of peer: PeerID) -> Int { members[peer]?.session.outbound.bytes ?? 0 }
+
+    /// Fault injection for tests and demonstrations: drops whatever would take a path, both ways, until `unblock`.
+    ///
+    /// - Parameter peer: `nil` for every member known now.
+    public mutating func block(_ path: PathKind, _ peer: PeerID?) {
+        for member in peer.map({ [members[$0]].compactMap(\.self) }) ?? Array(members.values) {
+            member.blocked.insert(path)
+        }
+    }
+
+    /// Ends what `block` began.
+    public mutating func unblock(_ path: PathKind, _ peer: PeerID?) {
+        for member in peer.map({ [members[$0]].compactMap(\.self) }) ?? Array(members.values) {
+            member.blocked.remove(path)
+        }
+    }
+
+    func isBlocked(_ path: PathKind, _ peer: PeerID?) -> Bool {
+        peer.flatMap { members[$0] }?.blocked.contains(path) ?? false
+    }
+
+    /// Says good-bye to everybody; the engine is of no further use once the outputs are drained.
+    public mutating func leave(now: Instant) {
+        guard !isLeaving else { return }
+        for member in Array(members.values) {
+            flush(member, now: now)
+            if let bye = try? member.cipher?.seal(Session.byePacket()), configuration.paths.contains(.relay) {
+                send(.envelope(bye), to: member, now: now)
+            }
+            sendDirect(Session.byePacket(), to: member, now: now)
+        }
+        isLeaving = true
+        if let sealed = sealedPresence(now: now) {
+            gun.publish(
+                sealed.base64URL, key: topic.tag(of: peerID), of: topic.presenceSoul(day: day(now)),
+                state: wall(now) - 1_000, now: now)
+        }
+        trackers.stop(now: now)
+        for connection in Array(connections.values) {
+            connection.peerConnection.close(now: now)
+            drainTransmits(of: connection)
+        }
+    }
+
+    /// Moves what a member's session has to say to the application, to its paths and to storage.
+    mutating func pump(_ member: Member, now: Instant) {
+        drainEvents(of: member, now: now)
+        flush(member, now: now)
+    }
+
+    /// Tells a session that what it reported is kept.
+    mutating func commit(_ peer: PeerID, stream: UInt64, next: UInt64, now: Instant) {
+        guard let member = members[peer] else { return }
+        member.session.commit(stream: stream, next: next)
+        flush(member, now: now)
+    }
+
+    private mutating func drainEvents(of member: Member, now: Instant) {
+        while let event = member.session.pollEvent() {
+            switch event {
+            case .up(let path):
+                member.isAnnounced = true
+                events.append(.peer(member.peer, name: member.presence?.name ?? "", path: path))
+            case .pathChanged(let path, let rtt):
+                events.append(.path(member.peer, path, rtt: rtt))
+            case .message(let message, let path):
+                events.append(.message(from: member.peer, message.content, path: path, sequence: message.number))
+            case .inboundAdvanced(let stream, let next):
+                if configuration.isDurable {
+                    keepInbound(of: member, stream: stream, next: next)
+                } else {
+                    member.session.commit(stream: stream, next: next)
+                }
+            case .delivered(let number):
+                forgetMessage(number, of: member)
+                events.append(.delivered(to: member.peer, sequence: number))
+            case .bye:
+                left(member, now: now)
+            case .away:
+                if member.isAnnounced {
+                    member.isAnnounced = false
+                    events.append(.left(member.peer))
+                }
+            }
+        }
+    }
+
+    private mutating func flush(_ member: Member, now: Instant) {
+        if let connection = openConnection(of: member), let channel = connection.channel {
+            while true {
+                let room = Self.channelQueue - connection.peerConnection.bufferedAmount(of: channel)
+                guard let packet = member.session.pollPacket(on: .direct, room: room, now: now) else { break }
+                do {
+                    try connection.peerConnection.send(packet, kind: .binary, on: channel, now: now)
+                } catch {
+                    // The channel is closing under us: its end is reported by the connection, and all that is not
+                    // acknowledged goes out again on another path.
+                    break
+                }
+            }
+            drainTransmits(of: connection)
+        }
+        while member.cipher != nil, let packet = member.session.pollPacket(on: .relay, room: .max, now: now) {
+            guard !member.blocked.contains(.relay), let envelope = try? member.cipher?.seal(packet) else { continue }
+            send(.envelope(envelope), to: member, now: now)
+        }
+    }
+
+    private mutating func sendDirect(_ packet: [UInt8], to member: Member, now: Instant) {
+        guard let connection = openConnection(of: member), let channel = connection.channel else { return }
+        try? connection.peerConnection.send(packet, kind: .binary, on: channel, now: now)
+        drainTransmits(of: connection)
+    }
+
+    func openConnection(of member: Member) -> Connection? {
+        guard let id = member.negotiation.connection, let connection = connections[id], connection.isOpen else {
+            return nil
+        }
+        return connection
+    }
+}

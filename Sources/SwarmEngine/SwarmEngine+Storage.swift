@@ -1,0 +1,99 @@
+public import SwarmBase
+
+/// What outlives a run: the streams' numbers, and the messages that wait. Keys are `out/PEER`, `in/PEER` and
+/// `msg/PEER/NUMBER`; integers are big-endian.
+extension SwarmEngine {
+    /// The next batch of changes to keep. Report with `stored(through:)` when it is on disk: only then does the sender of
+    /// what it notes learn that its message has arrived for good.
+    public mutating func pollStorage() -> StorageBatch? {
+        guard !pendingWrites.isEmpty else { return nil }
+        defer { nextBatch += 1 }
+        for commit in pendingCommits { commits.append((nextBatch, commit.peer, commit.stream, commit.next)) }
+        pendingCommits.removeAll()
+        defer { pendingWrites.removeAll() }
+        return StorageBatch(id: nextBatch, writes: pendingWrites)
+    }
+
+    /// Every batch up to this one is on disk.
+    public mutating func stored(through id: UInt64, now: Instant) {
+        let done = commits.prefix { $0.batch <= id }
+        commits.removeFirst(done.count)
+        for entry in done { commit(entry.peer, stream: entry.stream, next: entry.next, now: now) }
+    }
+
+    /// Takes up what an earlier run kept. To be called before anything else.
+    ///
+    /// - Parameter records: every key and value that is kept, in any order. What does not parse is passed over.
+    public mutating func restore(_ records: [(key: String, value: [UInt8])], now: Instant) {
+        var messages: [PeerID: [(number: UInt64, sequence: UInt64, content: MessageContent)]] = [:]
+        var outbound: [PeerID: (stream: UInt64, nextMessage: UInt64, next: UInt64)] = [:]
+        var inbound: [PeerID: (stream: UInt64, next: UInt64)] = [:]
+        for (key, value) in records {
+            let parts = key.split(separator: "/")
+            var reader = ByteReader(value)
+            guard parts.count >= 2, let peer = PeerID(String(parts[1])), let first: UInt64 = reader.integer(),
+                let second: UInt64 = reader.integer()
+            else { continue }
+            switch parts[0] {
+            case "out":
+                guard let next: UInt64 = reader.integer() else { continue }
+                outbound[peer] = (first, second, next)
+            case "in":
+                inbound[peer] = (first, second)
+            case "msg":
+                guard let isText: UInt8 = reader.integer() else { continue }
+                let bytes = reader.rest()
+                let content: MessageContent =
+                    isText == 1 ? .text(String(decoding: bytes, as: UTF8.self)) : .binary(bytes)
+                messages[peer, default: []].append((first, second, content))
+            default: continue
+            }
+        }
+        for peer in Set(outbound.keys).union(inbound.keys) where peer != peerID {
+            guard let member = member(peer, now: now) else { break }
+            var stream = member.session.outbound
+            if let kept = outbound[peer] {
+                let waiting = (messages[peer] ?? []).sorted { $0.number < $1.number }
+                stream = Outbound(
+                    stream: kept.stream, base: waiting.first?.sequence ?? kept.next,
+                    nextMessage: waiting.first?.number ?? kept.nextMessage)
+                for message in waiting { _ = stream.enqueue(message.content) }
+            }
+            var arrived = Inbound(largestMessage: configuration.session.largestMessage)
+            if let kept = inbound[peer] { arrived.restore(stream: kept.stream, next: kept.next) }
+            member.session = Session(configuration: configuration.session, outbound: stream, inbound: arrived)
+        }
+    }
+
+    mutating func keepOutbound(of member: Member) {
+        guard configuration.isDurable else { return }
+        var writer = ByteWriter(capacity: 24)
+        writer.integer(member.session.outbound.stream)
+        writer.integer(member.session.outbound.nextMessage)
+        writer.integer(member.session.outbound.next)
+        pendingWrites.append(StorageWrite(key: "out/\(member.peer)", value: writer.bytes))
+    }
+
+    mutating func keepMessage(_ content: MessageContent, number: UInt64, sequence: UInt64, of member: Member) {
+        guard configuration.isDurable else { return }
+        var writer = ByteWriter(capacity: 32)
+        writer.integer(number)
+        writer.integer(sequence)
+        writer.integer(UInt8(content.isText ? 1 : 0))
+        writer.append(content.bytes)
+        pendingWrites.append(StorageWrite(key: "msg/\(member.peer)/\(number)", value: writer.bytes))
+    }
+
+    mutating func forgetMessage(_ number: UInt64, of member: Member) {
+        guard configuration.isDurable else { return }
+        pendingWrites.append(StorageWrite(key: "msg/\(member.peer)/\(number)", value: nil))
+    }
+
+    mutating func keepInbound(of member: Member, stream: UInt64, next: UInt64) {
+        var writer = ByteWriter(capacity: 16)
+        writer.integer(stream)
+        writer.integer(next)
+        pendingWrites.append(StorageWrite(key: "in/\(member.peer)", value: writer.bytes))
+        pendingCommits.append((member.peer, stream, next))
+    }
+}

@@ -1,0 +1,205 @@
+public import DTLS
+public import ICE
+public import Magnet
+public import SwarmBase
+import WebRTC
+
+/// One member of one swarm: discovers the others, signals, connects, relays, heals.
+///
+/// Sans-IO. The owner feeds it datagrams of the node's one UDP socket, frames of the WebSockets it asked for, and time;
+/// after every call it drains `pollTransmit`, `pollLink`, `pollStorage` and `pollEvent`, and calls `handleTimeout` no
+/// later than `nextTimeout`.
+public struct SwarmEngine: ~Copyable {
+    let configuration: SwarmEngineConfiguration
+    let topic: Topic
+    let identity: Identity
+    let sessionKey = SessionKeyPair()
+    let certificate: DTLSCertificate
+    var entropy: Entropy
+    /// The wall clock's reading, in milliseconds since 1970, at `Instant.zero`.
+    var wallAtZero: Double
+
+    // Members and their connections.
+    var members: [PeerID: Member] = [:]
+    var sessionKeys: [UInt64: PeerID] = [:]
+    var connections: [ConnectionID: Connection] = [:]
+    var router = DatagramRouter<ConnectionID>()
+    var localCandidates: [Candidate] = []
+    var stun: STUNBindingClient
+
+    // Planes.
+    var gun: GunPlane
+    var trackers: TrackerPlane
+    var seenSignals: SeenSignals
+    var presenceAt: Instant
+    var lastPresenceTimestamp: UInt64 = 0
+    var presenceDays: Set<Int> = []
+    var isLeaving = false
+
+    // Outputs.
+    var transmits = FIFO<Transmit>()
+    var events = FIFO<SwarmEvent>()
+    var pendingWrites: [StorageWrite] = []
+    var pendingCommits: [(peer: PeerID, stream: UInt64, next: UInt64)] = []
+    var commits: [(batch: UInt64, peer: PeerID, stream: UInt64, next: UInt64)] = []
+    var nextBatch: UInt64 = 1
+
+    /// What was refused since the start, by kind.
+    public internal(set) var refusals: [Refusal: Int] = [:]
+
+    /// Makes a member; nothing leaves before the first `handleTimeout`.
+    ///
+    /// - Parameters:
+    ///   - wall: the wall clock, in milliseconds since 1970, at `now`.
+    public init(
+        configuration: SwarmEngineConfiguration, topic: Topic, identity: Identity, certificate: DTLSCertificate,
+        entropy: Entropy, now: Instant, wall: Double
+    ) {
+        self.configuration = configuration
+        self.topic = topic
+        self.identity = identity
+        self.certificate = certificate
+        self.entropy = entropy
+        wallAtZero = wall - (now - .zero).milliseconds
+        stun = STUNBindingClient(
+            servers: configuration.stunServers, entropy: self.entropy.fork(), now: now)
+        gun = GunPlane(relays: configuration.relays, entropy: self.entropy.fork(), now: now)
+        trackers = TrackerPlane(
+            trackers: configuration.trackers, firstLink: configuration.relays.count, infoHash: topic.infoHash,
+            entropy: self.entropy.fork(), now: now)
+        seenSignals = SeenSignals()
+        presenceAt = now
+        gun.subscribe(topic.inboxSoul(of: identity.peerID), now: now)
+        followPresence(now: now)
+    }
+
+    /// Who this member is.
+    public var peerID: PeerID { identity.peerID }
+
+    /// The swarm's infohash.
+    public var infoHash: InfoHash { topic.infoHash }
+
+    /// The wall clock in milliseconds since 1970.
+    func wall(_ now: Instant) -> Double { wallAtZero + (now - .zero).milliseconds }
+
+    /// Tells what the wall clock reads: it may be set while the node runs.
+    public mutating func setWallClock(_ wall: Double, now: Instant) {
+        wallAtZero = wall - (now - .zero).milliseconds
+    }
+
+    // MARK: The network
+
+    /// The addresses of this machine at which the socket can be reached. Call again when they change.
+    public mutating func setHostAddresses(_ addresses: [TransportAddress], now: Instant) {
+        let hosts = Candidate.hosts(addresses)
+        guard hosts != localCandidates.filter({ $0.kind == .host }) else { return }
+        let isFirst = localCandidates.isEmpty
+        localCandidates = hosts + localCandidates.filter { $0.kind != .host }
+        if !isFirst { networkChanged(now: now) }
+    }
+
+    /// A datagram came on the node's socket.
+    public mutating func handle(datagram: [UInt8], from source: TransportAddress, now: Instant) {
+        if stun.handle(datagram, from: source, now: now) {
+            drainSTUN(now: now)
+            return
+        }
+        guard let id = route(datagram, from: source), let connection = connections[id] else { return }
+        if isBlocked(.direct, connection.peer) { return }
+        connection.peerConnection.handle(datagram: datagram, from: source, now: now)
+        drain(connection, now: now)
+    }
+
+    /// A link that was dialled is open.
+    public mutating func linkOpened(_ link: SwarmLink, now: Instant) {
+        if gun.owns(link) {
+            gun.opened(link, now: now)
+            relayOpened(now: now)
+            drainGun(now: now)
+        } else {
+            trackers.opened(link, now: now)
+            drainTrackers(now: now)
+        }
+    }
+
+    /// A link is closed, or could not be opened.
+    public mutating func linkClosed(_ link: SwarmLink, now: Instant) {
+        if gun.owns(link) {
+            gun.closed(link, now: now)
+            if !gun.isConnected { relayClosed(now: now) }
+            drainGun(now: now)
+        } else {
+            trackers.closed(link, now: now)
+            drainTrackers(now: now)
+        }
+    }
+
+    /// A text frame came on a link.
+    public mutating func receive(frame: [UInt8], on link: SwarmLink, now: Instant) {
+        if gun.owns(link) {
+            gun.receive(frame, on: link, now: now, wall: wall(now))
+            drainGun(now: now)
+        } else {
+            trackers.receive(frame, on: link, now: now)
+            drainTrackers(now: now)
+        }
+    }
+
+    // MARK: Time
+
+    /// Does what is due.
+    public mutating func handleTimeout(now: Instant) {
+        stun.handleTimeout(now: now)
+        drainSTUN(now: now)
+        gun.handleTimeout(now: now, wall: wall(now))
+        drainGun(now: now)
+        trackers.handleTimeout(now: now)
+        drainTrackers(now: now)
+        if now >= presenceAt, !isLeaving { announcePresence(now: now) }
+        for connection in Array(connections.values) {
+            if let at = connection.peerConnection.nextTimeout, now >= at {
+                connection.peerConnection.handleTimeout(now: now)
+                drain(connection, now: now)
+            }
+            if connection.peer == nil, let at = connection.expiresAt, now >= at { remove(connection, now: now) }
+        }
+        for member in Array(members.values) {
+            member.session.handleTimeout(now: now)
+            negotiate(with: member, now: now)
+            if let clear = member.slots.clear(now: now, wall: wall(now)) {
+                gun.clear(inboxKeys(of: member, clear.slots), of: member.inbox, state: clear.state, now: now)
+            }
+            pump(member, now: now)
+        }
+        drainGun(now: now)
+    }
+
+    /// When `handleTimeout` is due.
+    public var nextTimeout: Instant? {
+        var next: Instant? = .earlier(gun.nextTimeout, .earlier(trackers.nextTimeout, stun.nextTimeout))
+        if !isLeaving { next = .earlier(next, presenceAt) }
+        for connection in connections.values {
+            next = .earlier(next, connection.peerConnection.nextTimeout)
+            if connection.peer == nil { next = .earlier(next, connection.expiresAt) }
+        }
+        for member in members.values {
+            next = .earlier(next, member.session.nextTimeout)
+            next = .earlier(next, negotiationTimeout(of: member))
+            next = .earlier(next, member.slots.clearAt)
+        }
+        return next
+    }
+
+    // MARK: Outputs
+
+    /// The next datagram for the node's socket.
+    public mutating func pollTransmit() -> Transmit? { transmits.popFirst() }
+
+    /// The next thing to do with a WebSocket.
+    public mutating func pollLink() -> LinkAction? { gun.pollLink() ?? trackers.pollLink() }
+
+    /// The next thing the application should know.
+    public mutating func pollEvent() -> SwarmEvent? { events.popFirst() }
+
+    mutating func refuse(_ refusal: Refusal) { refusals[refusal, default: 0] += 1 }
+}

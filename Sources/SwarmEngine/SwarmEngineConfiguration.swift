@@ -1,0 +1,30 @@
+public import SwarmBase
+
+/// How a member behaves in a swarm.
+public struct SwarmEngineConfiguration: Sendable {
+    /// The name others see; cut to 64 bytes of UTF-8.
+    public var name = ""
+    /// WebTorrent trackers, `ws:` or `wss:` URLs.
+    public var trackers: [String] = []
+    /// GUN relays, `ws:`, `wss:`, `http:` or `https:` URLs.
+    public var relays: [String] = []
+    /// STUN servers asked for the reflexive address of the socket.
+    public var stunServers: [TransportAddress] = []
+    /// The paths that may carry messages. Signals still travel over every plane.
+    public var paths: Set<PathKind> = Set(PathKind.allCases)
+    /// Whether conversations are kept by the owner: see `SwarmEngine.pollStorage()`.
+    public var isDurable = false
+    /// How long a signed record is good for, in either direction of the clock.
+    public var freshness: Duration = .seconds(120)
+    /// How often the presence record is written anew.
+    public var presenceInterval: Duration = .seconds(30)
+    /// How many members are kept in mind at most.
+    public var mostMembers = 1024
+    /// How long a new peer connection may take from answer to open channel before another is tried.
+    public var connectTimeout: Duration = .seconds(12)
+    /// How many offers to whoever gets them wait at trackers at most.
+    public var mostOpenOffers = 20
+    public var session = SessionConfiguration()
+
+    public init() {}
+}

@@ -1,0 +1,68 @@
+public import JSON
+public import Magnet
+public import SwarmBase
+
+/// One independent way of discovering members or of exchanging signals.
+public enum Plane: String, CaseIterable, Sendable {
+    case tracker, gun
+}
+
+/// What the engine tells the application.
+public enum SwarmEvent: Equatable, Sendable {
+    /// A member was heard of by a plane for the first time.
+    case discovered(PeerID, Plane)
+    /// A session is up.
+    case peer(PeerID, name: String, path: PathKind)
+    /// Messages of a session go another way from now on.
+    case path(PeerID, PathKind, rtt: Duration?)
+    /// A message: `sequence` counts what its sender sent to us, from 1.
+    case message(from: PeerID, MessageContent, path: PathKind, sequence: UInt64)
+    /// A message of ours has arrived for good.
+    case delivered(to: PeerID, sequence: UInt64)
+    /// A member said good-bye or vanished.
+    case left(PeerID)
+    /// A watched soul has a new value.
+    case state(soul: String, key: String, value: JSONValue)
+    /// Something an operator would want to know; nothing stops because of it.
+    case warning(String)
+}
+
+/// One WebSocket the engine uses: to a GUN relay or a tracker.
+public struct SwarmLink: Hashable, Sendable {
+    let index: Int
+}
+
+/// What the owner is to do with a link.
+public enum LinkAction: Equatable, Sendable {
+    /// Open a WebSocket to the URL; report `linkOpened` or `linkClosed`.
+    case dial(SwarmLink, url: String)
+    /// Send one text frame.
+    case send(SwarmLink, [UInt8])
+    /// Close it; no report is expected.
+    case close(SwarmLink)
+}
+
+/// What the owner is to keep: all of one batch, or nothing.
+public struct StorageBatch: Equatable, Sendable {
+    /// Counts the batches; handed back by `SwarmEngine.stored(through:)`.
+    public var id: UInt64
+    public var writes: [StorageWrite]
+}
+
+/// One change to the kept state. A `nil` value removes the key.
+public struct StorageWrite: Equatable, Sendable {
+    public var key: String
+    public var value: [UInt8]?
+}
+
+/// Why a message was not taken.
+public enum SendError: Error, Equatable, Sendable {
+    /// Larger than `SessionConfiguration.largestMessage`.
+    case tooLarge(limit: Int)
+    /// More than `SessionConfiguration.largestBacklog` bytes wait for this member.
+    case backlogFull
+    /// A member does not send to itself.
+    case ownID
+    /// Too many members are known.
+    case tooManyMembers
+}
