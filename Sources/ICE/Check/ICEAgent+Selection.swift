@@ -115,7 +115,7 @@ extension ICEAgent {
 
     /// How long a check of a valid pair may go unanswered before the pair is in doubt.
     func doubtTime(_ pair: CandidatePair) -> Duration {
-        max(2 * configuration.recheckInterval, (pair.roundTrip ?? .zero) * 3)
+        max(configuration.recheckInterval * 2, (pair.roundTrip ?? .zero) * 3)
     }
 
     /// Whether a pair is in doubt while another one answered: then there is no reason to wait until it counts as silent.
