@@ -12,18 +12,17 @@ from networks import Host, Network
 from pair_peer import PairPeer
 from peer import Peer
 
-OTHERS = ["aiortc", "chromium"]
 # Offerer and answerer. Without ours the harness itself is tested: when those fail, nothing else means anything.
-WITH_OURS = [pair for other in OTHERS for pair in (("ours", other), (other, "ours"))] + [("ours", "ours")]
+WITH_OURS = [pair for other in ("aiortc", "chromium") for pair in (("ours", other), (other, "ours"))] + [("ours", "ours")]
 WITHOUT_OURS = [("aiortc", "chromium"), ("chromium", "aiortc")]
 
 MakePeer = Callable[..., Awaitable[Peer]]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that takes `kinds` runs for every pairing; one marked `ours_only` just for those with swarm-space."""
+    """A test that takes `kinds` runs for every pairing."""
     if "kinds" in metafunc.fixturenames:
-        pairs = WITH_OURS + ([] if metafunc.definition.get_closest_marker("ours_only") else WITHOUT_OURS)
+        pairs = WITH_OURS + WITHOUT_OURS
         metafunc.parametrize("kinds", pairs, ids=[f"{offerer}-offers-{answerer}" for offerer, answerer in pairs])
 
 
