@@ -1,0 +1,330 @@
+public import NIOCore
+import NIOWebSocket
+public import SwarmBase
+
+/// One WebSocket (RFC 6455), dialled by us or accepted by an ``HTTPServer``.
+///
+/// Messages come whole. Pings watch the peer: an unplugged cable gives no sign by itself. Frames that are sent within
+/// one turn of the event loop leave in one system call.
+///
+/// Confined to its event loop: make it, call it and let go of it there. The callbacks are called there, and all of
+/// them are dropped after ``onClose``.
+public final class WebSocketConnection {
+    /// Where a connection stands.
+    public enum State: Hashable, Sendable { case idle, connecting, open, closing, closed }
+
+    public let eventLoop: any EventLoop
+    public let configuration: WebSocketConfiguration
+    /// Called when the upgrade is done; not for accepted connections, which are open from the start.
+    public var onOpen: (() -> Void)?
+    /// Called for each message.
+    public var onMessage: ((WebSocketMessage) -> Void)?
+    /// Called when what was read has been handed out: the moment to send what it caused.
+    public var onReadComplete: (() -> Void)?
+    /// Called when the socket takes more after it was full.
+    public var onWritable: (() -> Void)?
+    /// Called exactly once for each connection that was opened or accepted.
+    public var onClose: ((WebSocketCloseReason) -> Void)?
+
+    public internal(set) var state: State
+    /// The peer's address as TCP sees it.
+    public internal(set) var remoteAddress: TransportAddress?
+    /// What the last answered ping took.
+    public private(set) var roundTripTime: Duration?
+    public private(set) var messagesReceived = 0
+    public private(set) var messagesSent = 0
+    public private(set) var bytesReceived = 0
+    public private(set) var bytesSent = 0
+
+    let isClient: Bool
+    private var channel: (any Channel)?
+    private var reason: WebSocketCloseReason?
+    private var timer: Scheduled<Void>?
+    private var openTimer: Scheduled<Void>?
+    private var needsFlush = false
+    private var silentIntervals = 0
+    private var rawReads: UInt64 = 0
+    private var pingNumber: UInt64 = 0
+    private var pingSentAt: Instant?
+    private var assembly: (isText: Bool, bytes: [UInt8], frames: Int)?
+
+    init(eventLoop: any EventLoop, configuration: WebSocketConfiguration, isClient: Bool) {
+        self.eventLoop = eventLoop
+        self.configuration = configuration
+        self.isClient = isClient
+        state = .idle
+    }
+
+    // MARK: Sending
+
+    /// Bytes that wait in this process for the peer to take them.
+    public var bufferedBytes: Int {
+        eventLoop.assertInEventLoop()
+        guard let channel else { return 0 }
+        return (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+    }
+
+    /// Whether the socket takes more at once; `false` is the sign to wait for ``onWritable``.
+    public var isWritable: Bool { state == .open && channel?.isWritable == true }
+
+    /// Sends UTF-8 as a text message.
+    ///
+    /// - Returns: `false` when the connection is not open, or was just closed because the peer reads too slowly.
+    @discardableResult
+    public func send(text: [UInt8]) -> Bool { send(.text, text) }
+
+    /// Sends a binary message; otherwise like ``send(text:)``.
+    @discardableResult
+    public func send(binary: [UInt8]) -> Bool { send(.binary, binary) }
+
+    private func send(_ opcode: WebSocketOpcode, _ bytes: [UInt8]) -> Bool {
+        eventLoop.assertInEventLoop()
+        guard state == .open else { return false }
+        let waiting = bufferedBytes
+        guard waiting == 0 || waiting + bytes.count <= configuration.maximumBufferedBytes else {
+            end(.slowReader)
+            return false
+        }
+        messagesSent += 1
+        bytesSent += bytes.count
+        write(opcode, bytes)
+        return true
+    }
+
+    private func write(_ opcode: WebSocketOpcode, _ bytes: [UInt8]) {
+        guard let channel else { return }
+        let frame = WebSocketFrame(
+            fin: true, opcode: opcode, maskKey: isClient ? .random() : nil, data: ByteBuffer(bytes: bytes))
+        channel.pipeline.syncOperations.write(NIOAny(frame), promise: nil)
+        guard !needsFlush else { return }
+        needsFlush = true
+        eventLoop.assumeIsolated().execute {
+            self.needsFlush = false
+            self.channel?.flush()
+        }
+    }
+
+    // MARK: Liveness
+
+    /// Asks the peer for a sign of life now, and gives the connection up when none comes in time.
+    ///
+    /// For the moments when a connection is likely to be dead, such as a change of the host's addresses.
+    public func probe(within limit: Duration) {
+        eventLoop.assertInEventLoop()
+        guard state == .open else { return }
+        let before = rawReads
+        ping()
+        eventLoop.assumeIsolated().scheduleTask(in: TimeAmount(limit)) { [weak self] () -> Void in
+            guard let self, self.state == .open, self.rawReads == before else { return }
+            self.end(.unresponsive)
+        }
+    }
+
+    private func ping() {
+        pingNumber &+= 1
+        pingSentAt = Instant(eventLoop.now)
+        write(.ping, Self.bytes(of: pingNumber))
+    }
+
+    private static func bytes(of number: UInt64) -> [UInt8] {
+        var writer = ByteWriter(capacity: 8)
+        writer.integer(number)
+        return writer.bytes
+    }
+
+    private func scheduleInterval() {
+        let range = configuration.pingInterval
+        let low = range.lowerBound.nanosecondsClamped
+        let high = range.upperBound.nanosecondsClamped
+        let delay = TimeAmount.nanoseconds(Int64.random(in: low...max(low, high)))
+        let before = rawReads
+        timer = eventLoop.assumeIsolated().scheduleTask(in: delay) { [weak self] () -> Void in
+            self?.intervalEnded(readsBefore: before)
+        }
+    }
+
+    private func intervalEnded(readsBefore: UInt64) {
+        guard state == .open else { return }
+        silentIntervals = rawReads == readsBefore ? silentIntervals + 1 : 0
+        // The first silent interval had no ping in it that could have been answered.
+        guard silentIntervals <= configuration.missedPongs else { return end(.unresponsive) }
+        ping()
+        scheduleInterval()
+    }
+
+    // MARK: Closing
+
+    /// Closes with a close frame; the peer has ``WebSocketConfiguration/closeTimeout`` to answer it.
+    public func close(code: UInt16 = 1000, reason: String = "") {
+        eventLoop.assertInEventLoop()
+        switch state {
+        case .open:
+            startClosing(code: code, text: reason, because: .requested)
+        case .idle:
+            state = .closed
+        case .connecting:
+            end(.requested)
+        case .closing, .closed:
+            break
+        }
+    }
+
+    private func startClosing(code: UInt16, text: String, because reason: WebSocketCloseReason) {
+        guard state == .open else { return }
+        self.reason = reason
+        state = .closing
+        var payload = ByteWriter(capacity: 32)
+        payload.integer(code)
+        // A control frame holds 125 bytes (RFC 6455 §5.5).
+        payload.append(text.utf8.prefix(123))
+        write(.connectionClose, payload.bytes)
+        timer?.cancel()
+        timer = eventLoop.assumeIsolated().scheduleTask(in: TimeAmount(configuration.closeTimeout)) { () -> Void in
+            self.end(reason)
+        }
+    }
+
+    /// Ends the connection at once, without a frame.
+    func end(_ reason: WebSocketCloseReason) {
+        guard state != .closed else { return }
+        if self.reason == nil { self.reason = reason }
+        guard let channel else { return finish() }
+        state = .closing
+        channel.close(promise: nil)
+    }
+
+    private func finish() {
+        guard state != .closed else { return }
+        state = .closed
+        timer?.cancel()
+        openTimer?.cancel()
+        timer = nil
+        openTimer = nil
+        channel = nil
+        assembly = nil
+        let callback = onClose
+        onOpen = nil
+        onMessage = nil
+        onReadComplete = nil
+        onWritable = nil
+        onClose = nil
+        callback?(reason ?? .lost)
+    }
+}
+
+// MARK: - What the pipeline tells
+
+extension WebSocketConnection {
+    func startOpening() {
+        state = .connecting
+        openTimer = eventLoop.assumeIsolated().scheduleTask(in: TimeAmount(configuration.openTimeout)) { () -> Void in
+            self.end(.openTimedOut)
+        }
+    }
+
+    /// A TCP connection exists; `false` when it is not wanted any more.
+    func connected(_ channel: any Channel) -> Bool {
+        guard state == .connecting else { return false }
+        self.channel = channel
+        remoteAddress = channel.remoteAddress.flatMap { TransportAddress($0) }
+        return true
+    }
+
+    /// The upgrade is done; `channel` carries frames from now on.
+    func opened(_ channel: any Channel) throws {
+        guard state == .idle || state == .connecting else { throw reason ?? .requested }
+        self.channel = channel
+        remoteAddress = channel.remoteAddress.flatMap { TransportAddress($0) }
+        try channel.pipeline.syncOperations.addHandler(WebSocketActivity(connection: self), position: .first)
+        try channel.pipeline.syncOperations.addHandler(WebSocketFrames(connection: self))
+        state = .open
+        openTimer?.cancel()
+        openTimer = nil
+        scheduleInterval()
+        onOpen?()
+    }
+
+    func readBytes() { rawReads &+= 1 }
+
+    func received(_ frame: WebSocketFrame) {
+        guard state == .open else {
+            // Only the answer to our close frame matters any more.
+            if state == .closing, frame.opcode == .connectionClose { end(.requested) }
+            return
+        }
+        // RFC 6455 §5.1: a client masks every frame, a server none. §5.2: no extension was agreed on.
+        guard (frame.maskKey == nil) == isClient, !frame.rsv1, !frame.rsv2, !frame.rsv3 else { return violation(1002) }
+        switch frame.opcode {
+        case .text: begin(frame, isText: true)
+        case .binary: begin(frame, isText: false)
+        case .continuation: carryOn(frame)
+        case .ping: write(.pong, Array(frame.unmaskedData.readableBytesView))
+        case .pong: receivedPong(Array(frame.unmaskedData.readableBytesView))
+        case .connectionClose: receivedClose(Array(frame.unmaskedData.readableBytesView))
+        default: violation(1002)
+        }
+    }
+
+    private func begin(_ frame: WebSocketFrame, isText: Bool) {
+        guard assembly == nil else { return violation(1002) }
+        let bytes = Array(frame.unmaskedData.readableBytesView)
+        if frame.fin { deliver(isText: isText, bytes) } else { assembly = (isText, bytes, 1) }
+    }
+
+    private func carryOn(_ frame: WebSocketFrame) {
+        // Taken out, so that the bytes have one owner and are appended to in place.
+        guard var message = assembly.take() else { return violation(1002) }
+        message.frames += 1
+        guard message.bytes.count + frame.length <= configuration.maximumMessageBytes else { return violation(1009) }
+        guard message.frames <= configuration.maximumFragments else { return violation(1008) }
+        message.bytes.append(contentsOf: frame.unmaskedData.readableBytesView)
+        if frame.fin { deliver(isText: message.isText, message.bytes) } else { assembly = message }
+    }
+
+    private func deliver(isText: Bool, _ bytes: [UInt8]) {
+        guard state == .open else { return }
+        messagesReceived += 1
+        bytesReceived += bytes.count
+        guard isText else {
+            onMessage?(.binary(bytes))
+            return
+        }
+        // RFC 6455 §8.1.
+        guard isValidUTF8(bytes) else { return violation(1007) }
+        onMessage?(.text(bytes))
+    }
+
+    private func isValidUTF8(_ bytes: [UInt8]) -> Bool {
+        do {
+            _ = try UTF8Span(validating: bytes.span)
+            return true
+        } catch { return false }
+    }
+
+    private func receivedPong(_ bytes: [UInt8]) {
+        guard let sent = pingSentAt, bytes == Self.bytes(of: pingNumber) else { return }
+        roundTripTime = Instant(eventLoop.now) - sent
+        pingSentAt = nil
+    }
+
+    private func receivedClose(_ bytes: [UInt8]) {
+        var reader = ByteReader(bytes)
+        let code: UInt16? = reader.integer()
+        // RFC 6455 §5.5.1: answer with the code that came.
+        write(.connectionClose, Array(bytes.prefix(2)))
+        channel?.flush()
+        end(.closedByPeer(code: code ?? 1005, reason: String(decoding: reader.rest(), as: UTF8.self)))
+    }
+
+    /// RFC 6455 §7.1.7: tell the peer what it did, and go.
+    func violation(_ code: UInt16) {
+        assembly = nil
+        startClosing(code: code, text: "", because: .violation(code: code))
+    }
+
+    func readComplete() { onReadComplete?() }
+
+    func writabilityChanged() { if isWritable { onWritable?() } }
+
+    func channelClosed() { finish() }
+}
