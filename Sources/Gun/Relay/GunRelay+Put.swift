@@ -1,0 +1,234 @@
+public import SwarmBase
+import JSON
+
+extension GunRelay {
+    mutating func handle(
+        put: GunMessage.Put, _ message: GunMessage, id: MessageID, from link: LinkID, now: Instant, wall: Double
+    ) {
+        counters.puts += 1
+        switch put {
+        case .malformed(let fault): refuse(message.id, JSONText(fault.rawValue), to: link)
+        case .graph(let graph):
+            accept(
+                graph, of: message, id: id, acknowledging: message.id, skipping: nil, from: link, now: now, wall: wall)
+        }
+    }
+
+    /// Takes a valid graph: what is due is decided when memory knows what storage holds, what is ahead of the clock waits.
+    mutating func accept(
+        _ graph: GunGraph, of message: GunMessage, id: MessageID, acknowledging acknowledged: MessageID?,
+        skipping skipped: LinkID?, from link: LinkID, now: Instant, wall: Double
+    ) {
+        let limit = wall + configuration.futureTolerance.milliseconds
+        if graph.records.contains(where: { $0.state > limit }) {
+            return refuse(acknowledged, JSONText(GraphFault.tooFarAhead.rawValue), to: link)
+        }
+        let ahead = graph.records.filter { $0.state > wall }
+        let aheadBytes = ahead.reduce(0) { $0 + $1.cost }
+        guard let state = links[link], state.deferredCount + ahead.count <= configuration.deferredPerLink,
+            state.deferredBytes + aheadBytes <= configuration.deferredBytesPerLink,
+            deferredBytes + aheadBytes <= configuration.deferredBytes
+        else { return refuse(acknowledged, "Too many writes with states in the future.", to: link) }
+        guard storage.waitingCount < configuration.waitingForStorage,
+            storage.unstoredBytes <= configuration.unstoredBytes
+        else {
+            // Silence, not an error: the writer is to try again.
+            counters.busyRefusals += 1
+            return
+        }
+        let job = nextJob
+        nextJob += 1
+        jobs[job] = PutJob(link: link, message: acknowledged, remaining: graph.records.count)
+        if graph.records.isEmpty { return settle(job, 0) }
+        var unit = PutUnit(
+            job: job, link: link, message: id, ok: message.ok.flatMap(Self.lowered), records: graph.records,
+            isWhole: true, skipped: skipped)
+        if ahead.isEmpty { return submit(unit, now: now, wall: wall) }
+        unit.isWhole = false
+        for record in ahead { park(record, of: unit, now: now, wall: wall) }
+        unit.records.removeAll { $0.state > wall }
+        if !unit.records.isEmpty { submit(unit, now: now, wall: wall) }
+    }
+
+    /// A put's `ok` asks those who hear it for acknowledgements; each hop lowers the count.
+    private static func lowered(_ ok: JSONValue) -> JSONValue? {
+        guard let hops = ok["@"]?.number, hops >= 2, let share = ok["/"]?.number else { return nil }
+        return ["@": .number(min(hops, 1000) - 1), "/": .number(share)]
+    }
+
+    private mutating func park(_ record: GunRecord, of unit: PutUnit, now: Instant, wall: Double) {
+        counters.deferredRecords += 1
+        var alone = unit
+        alone.records = [record]
+        alone.isWhole = false
+        deferredBytes += record.cost
+        links[unit.link]?.deferredCount += 1
+        links[unit.link]?.deferredBytes += record.cost
+        // Rounded up: at a deadline before its time the record would only be parked again.
+        let milliseconds = min(max((record.state - wall).rounded(.up), 1), 2_147_483_647)
+        deferred.add(
+            DeferredPut(unit: alone, link: unit.link, bytes: record.cost), at: now + .milliseconds(Int(milliseconds)))
+    }
+
+    /// Applies the unit, now or when what its keys hold has been read.
+    mutating func submit(_ unit: PutUnit, now: Instant, wall: Double) {
+        let unknown =
+            configuration.hasStorage
+            ? unit.records.filter { record in
+                guard let held = memory.nodes[record.soul] else { return true }
+                return !held.isComplete && held.node.entries[record.key] == nil
+            } : []
+        guard !unknown.isEmpty else { return apply(unit, now: now, wall: wall) }
+        var waiting = unit
+        waiting.pendingLoads = unknown.count
+        let id = storage.park(waiting)
+        for record in unknown { load(record.soul, record.key, for: .unit(id)) }
+    }
+
+    private mutating func apply(_ unit: PutUnit, now: Instant, wall: Double) {
+        var accepted: [GunRecord] = []
+        for record in unit.records {
+            if record.state > wall {
+                // The clock was set back since the record was let through.
+                park(record, of: unit, now: now, wall: wall)
+                continue
+            }
+            memory.hold(record.soul, isComplete: !configuration.hasStorage)
+            if memory.merge(record) {
+                counters.acceptedRecords += 1
+                accepted.append(record)
+                guard configuration.hasStorage else {
+                    settle(unit.job, 1)
+                    continue
+                }
+                memory.addUnstored(record.soul, 1)
+                storage.add(RelayStorage.Item(record: record, soul: record.soul, job: unit.job))
+            } else {
+                counters.ignoredRecords += 1
+                if (memory.nodes[record.soul]?.unstored ?? 0) > 0 {
+                    storage.add(RelayStorage.Item(record: nil, soul: record.soul, job: unit.job))
+                } else {
+                    settle(unit.job, 1)
+                }
+            }
+        }
+        push(accepted, of: unit, now: now)
+    }
+
+    /// Counts records of a put as settled; with the last one the writer is told.
+    private mutating func settle(_ id: JobID, _ count: Int) {
+        jobs[id]?.remaining -= count
+        guard let job = jobs[id], job.remaining <= 0 else { return }
+        jobs[id] = nil
+        guard let message = job.message else { return }
+        send(acknowledgement(of: message, fault: job.fault), to: job.link)
+    }
+
+    private mutating func acknowledgement(of message: MessageID, fault: JSONText?) -> GunMessage {
+        var answer = GunMessage.answer(newID(), to: message)
+        if let fault { answer.err = fault } else { answer.ok = true }
+        return answer
+    }
+
+    // MARK: Subscribers
+
+    /// Passes accepted records on. One frame is made for all links that get the same records.
+    private mutating func push(_ records: [GunRecord], of unit: PutUnit, now: Instant) {
+        guard let first = records.first else { return }
+        func isLeftOut(_ link: LinkID) -> Bool { link == unit.link || link == unit.skipped }
+        if records.count == 1 {
+            let listeners = subscriptions.listeners(first.soul, first.key).filter { !isLeftOut($0) }
+            push(records, isWhole: unit.isWhole && unit.records.count == 1, of: unit, to: listeners, now: now)
+            return
+        }
+        var wanted: [LinkID: [Int]] = [:]
+        var order: [LinkID] = []
+        for (place, record) in records.enumerated() {
+            for link in subscriptions.listeners(record.soul, record.key) where !isLeftOut(link) {
+                if wanted[link] == nil { order.append(link) }
+                wanted[link, default: []].append(place)
+            }
+        }
+        var groups: [[Int]: [LinkID]] = [:]
+        for link in order { groups[wanted[link] ?? [], default: []].append(link) }
+        for (places, links) in groups.sorted(by: { $0.value[0] < $1.value[0] }) {
+            let isWhole = unit.isWhole && places.count == unit.records.count
+            push(places.map { records[$0] }, isWhole: isWhole, of: unit, to: links, now: now)
+        }
+    }
+
+    /// A part of a message must not travel under its id: who has seen the id would drop the rest.
+    private mutating func push(
+        _ records: [GunRecord], isWhole: Bool, of unit: PutUnit, to listeners: [LinkID], now: Instant
+    ) {
+        guard !listeners.isEmpty else { return }
+        let id = isWhole ? unit.message : newID()
+        if !isWhole { routes.remember(id, AnswerRoute(link: unit.link, original: unit.message), now: now) }
+        var message = GunMessage.put(id, GunGraph(records))
+        message.ok = unit.ok
+        let frame = message.serialized()
+        for link in listeners { enqueue(frame, for: link) }
+    }
+
+    // MARK: Storage
+
+    mutating func load(_ soul: Soul, _ key: Key?, for waiter: RelayStorage.Waiter) {
+        // A read of the whole node that is under way brings the key too.
+        let key = storage.isLoading(soul, nil) ? nil : key
+        if let id = storage.wait(waiter, for: soul, key) { events.append(.load(id, soul, key)) }
+    }
+
+    /// Storage has been read.
+    ///
+    /// - Parameter node: what it holds of the soul, or of the one key; `nil` or without entries when nothing.
+    public mutating func loaded(_ id: LoadID, _ node: GunNode?, now: Instant, wall: Double) {
+        guard let load = storage.finish(id) else { return }
+        let isWhole = load.key == nil
+        let found = node.map { $0.records.filter { $0.soul == load.soul && (isWhole || $0.key == load.key) } } ?? []
+        if !found.isEmpty || memory.nodes[load.soul] != nil {
+            memory.hold(load.soul, isComplete: false)
+            for record in found { _ = memory.merge(record) }
+            if isWhole { memory.markComplete(load.soul) }
+        }
+        for waiter in load.waiters {
+            switch waiter {
+            case .query(let waiting): _ = answer(waiting, whenKnown: false, now: now)
+            case .unit(let id):
+                if let unit = storage.loadDone(id) { apply(unit, now: now, wall: wall) }
+            }
+        }
+        flush()
+        evict()
+    }
+
+    /// The batch is safe: its puts are acknowledged.
+    public mutating func stored(_ id: BatchID, now: Instant) { finish(id, fault: nil) }
+
+    /// The batch could not be written: its writers are told.
+    public mutating func storeFailed(_ id: BatchID, now: Instant) { finish(id, fault: "The relay could not store it.") }
+
+    private mutating func finish(_ id: BatchID, fault: JSONText?) {
+        var frames: [LinkID: [[UInt8]]] = [:]
+        for item in storage.finishBatch(id) {
+            if item.record != nil { memory.addUnstored(item.soul, -1) }
+            if let fault { jobs[item.job]?.fault = fault }
+            jobs[item.job]?.remaining -= 1
+            guard let job = jobs[item.job], job.remaining <= 0 else { continue }
+            jobs[item.job] = nil
+            guard let message = job.message, links[job.link] != nil else { continue }
+            frames[job.link, default: []].append(acknowledgement(of: message, fault: job.fault).serialized())
+        }
+        for link in frames.keys.sorted() { enqueue(GunFrame.batch(frames[link] ?? []), for: link) }
+        flush()
+        evict()
+    }
+
+    mutating func flush() {
+        if let (id, records) = storage.startBatch(limit: configuration.batchRecords) { events.append(.store(id, records)) }
+    }
+
+    mutating func evict() {
+        guard memory.cost > configuration.memoryBytes else { return }
+        counters.evictedNodes += memory.evict { soul, held in held.unstored > 0 || storage.isAwaited(soul) }
+    }
+}
