@@ -81,7 +81,7 @@ async def test_a_get_subscribes_to_what_comes_later(open_client) -> None:
     await acknowledged(writer, put("live", a=1, b=2))
     for key in "ab":
         assert (await whole.next(lambda f: (f.get("put") or {}).get("live", {}).get(key) is not None))["put"]["live"]["_"]["#"] == "live"
-        whole._taken = 0
+        whole.from_the_start()
     assert (await one.next(changes("live", "a")))["put"]["live"]["a"] == 1
     await acknowledged(writer, put("live", b=3))
     await one.nothing(changes("live", "b"))
@@ -128,7 +128,7 @@ async def test_batches_and_heartbeats_are_understood(open_client) -> None:
     await client.send([first, second, json.dumps(third)])
     for message in (first, second, third):
         assert "ok" in await client.next(answers(message))
-        client._taken = 0
+        client.from_the_start()
     assert await read(client, "batch") == {"a": 1, "b": 2, "c": 3}
 
 

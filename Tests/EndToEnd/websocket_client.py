@@ -50,6 +50,10 @@ class JSONClient:
             parsed = json.loads(text)
             self.received += parsed if isinstance(parsed, list) else [parsed]
 
+    def from_the_start(self) -> None:
+        """The next wait looks at everything that ever arrived."""
+        self._taken = 0
+
     async def nothing(self, where: Callable[[Frame], bool], seconds: float = 0.7) -> None:
         try:
             unwanted = await self.next(where, seconds)
@@ -70,5 +74,5 @@ def random_id(length: int = 12) -> str:
     return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(length))
 
 
-def now_ms() -> float:
-    return time.time() * 1000
+def now_ms() -> int:
+    return int(time.time() * 1000)
