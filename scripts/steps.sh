@@ -44,8 +44,12 @@ step() {
     shift
     mkdir -p "$logs"
     say "== $name"
-    "$@" 2>&1 | tee "$logs/$name.log" | progress
-    status=${PIPESTATUS[0]}
+    # Inside a condition `set -e` does not act, also not in a function given as the command: such a function checks for itself.
+    if "$@" 2>&1 | tee "$logs/$name.log" | progress; then
+        status=0
+    else
+        status=${PIPESTATUS[0]}
+    fi
     if ((status != 0)); then
         printf '%s\n' "${red}== $name failed (status $status) after $((SECONDS - start)) s; the end of its log:${plain}" >&2
         tail -n 40 "$logs/$name.log" >&2
