@@ -82,9 +82,10 @@ struct CandidatePair {
             && mine <= theirs * 2 + margin
     }
 
-    /// RFC 8445 §6.1.2.3: `controlling` is the controlling side's candidate's priority.
+    /// RFC 8445 §6.1.2.3: `controlling` is the controlling side's candidate's priority. Candidates' priorities are below
+    /// 2³¹; what a peer states beyond that counts as the highest.
     static func priority(controlling: UInt32, controlled: UInt32) -> UInt64 {
-        let (g, d) = (UInt64(controlling), UInt64(controlled))
+        let (g, d) = (UInt64(min(controlling, 0x7fff_ffff)), UInt64(min(controlled, 0x7fff_ffff)))
         return min(g, d) << 32 &+ 2 &* max(g, d) &+ (g > d ? 1 : 0)
     }
 

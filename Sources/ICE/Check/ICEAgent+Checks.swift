@@ -182,10 +182,10 @@ extension ICEAgent {
         if let reflexive = answer.reflexiveAddress, generations[g].pairs[index].reflexiveAddress == nil {
             learn(reflexive, from: index, in: g)
         }
-        if transaction.nominates, role == .controlling {
-            let remote = generations[g].pairs[index].remote
-            generations[g].nominated = remote
-            if generations[g].nominating == remote { generations[g].nominating = nil }
+        // A consent check nominates too, but only the pair that was nominated when it left.
+        if transaction.nominates, role == .controlling, generations[g].nominating == transaction.remote {
+            generations[g].nominated = transaction.remote
+            generations[g].nominating = nil
         }
         scheduleRefresh(index, in: g, now)
     }

@@ -147,7 +147,7 @@ extension ICEAgent {
         let pair = generations[g].pairs[index]
         let isInUse = pair.remote == generations[g].selected
         sendCheck(
-            index, in: g, nominates: pair.remote == generations[g].nominated,
+            index, in: g, nominates: pair.remote == generations[g].pairToNominate,
             retransmits: !isInUse && state != .disconnected && pair.retransmission == nil, now: now)
         scheduleRefresh(index, in: g, now)
     }

@@ -48,7 +48,7 @@ extension ICEAgent {
         for address in [selected.remote, source] {
             guard let index = generations[g].index(of: address) else { continue }
             sendCheck(
-                index, in: g, nominates: address == generations[g].nominated, retransmits: false, now: now)
+                index, in: g, nominates: address == generations[g].pairToNominate, retransmits: false, now: now)
         }
         settle(now)
     }

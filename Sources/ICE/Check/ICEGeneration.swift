@@ -110,5 +110,8 @@ struct ICEGeneration {
         return best
     }
 
+    /// The pair that USE-CANDIDATE goes on: while one is being nominated the former one gets it no more.
+    var pairToNominate: TransportAddress? { nominating ?? nominated }
+
     var hasValidPair: Bool { pairs.contains { $0.isValid } }
 }
