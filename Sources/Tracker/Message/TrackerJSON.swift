@@ -1,0 +1,30 @@
+import JSON
+import Magnet
+
+/// Reading and writing the members that both ends use. A 20-byte value is a text of 20 characters U+0000…U+00FF.
+extension JSONValue {
+    /// Parses one message with the bounds of this protocol.
+    static func trackerMessage(_ frame: [UInt8], maximumByteCount: Int) -> JSONObject? {
+        let limits = JSONLimits(depth: 16, bytes: maximumByteCount, elements: 2000)
+        return (try? JSONValue(parsing: frame, limits: limits))?.object
+    }
+
+    static func bytes(_ bytes: [UInt8]) -> JSONValue { .text(JSONText(latin1: bytes)) }
+
+    /// The value as an info-hash.
+    var infoHash: InfoHash? { text.flatMap(\.twentyBytes).flatMap { InfoHash(bytes: $0) } }
+
+    /// The value as a peer id.
+    var peerID: TrackerPeerID? { text.flatMap(\.twentyBytes).flatMap { TrackerPeerID(bytes: $0) } }
+
+    /// The value as an offer id.
+    var offerID: TrackerOfferID? { text.flatMap(TrackerOfferID.init(text:)) }
+}
+
+extension JSONText {
+    /// The 20 bytes of a binary string; `nil` for any other text.
+    fileprivate var twentyBytes: [UInt8]? {
+        guard byteCount <= 40, let bytes = latin1Bytes, bytes.count == 20 else { return nil }
+        return bytes
+    }
+}
