@@ -48,6 +48,7 @@ public enum DTLSEvent: Equatable, Sendable {
     private var received = FIFO<[UInt8]>()
     private var events = FIFO<DTLSEvent>()
     private var largestDatagram = 2048
+    private var openedRecord = false
 
     /// When `handleTimeout` wants to be called; `nil` when nothing is outstanding.
     public private(set) var nextTimeout: Instant?
@@ -164,13 +165,18 @@ public enum DTLSEvent: Equatable, Sendable {
     /// Takes one datagram whose first byte is 20…63 (RFC 7983 §7).
     ///
     /// Garbage, and unprotected records once a handshake is finished, are dropped without a trace.
-    public mutating func handle(datagram: [UInt8], now: Instant) {
-        guard phase != .idle, !phase.isOver, !datagram.isEmpty, datagram.count <= 0xffff else { return }
+    ///
+    /// - Returns: whether it held application data of the peer: proof that the peer sent it.
+    @discardableResult
+    public mutating func handle(datagram: [UInt8], now: Instant) -> Bool {
+        guard phase != .idle, !phase.isOver, !datagram.isEmpty, datagram.count <= 0xffff else { return false }
+        openedRecord = false
         largestDatagram = max(largestDatagram, datagram.count)
         wire.incoming = datagram
         advance(now: now)
         // What OpenSSL did not want to read is gone, as from a socket.
         wire.incoming = nil
+        return openedRecord
     }
 
     /// Retransmits the last flight when its time has come.
@@ -242,6 +248,7 @@ public enum DTLSEvent: Equatable, Sendable {
                 count = max(0, Int(result))
             }
             if result > 0 {
+                openedRecord = true
                 if received.count < configuration.maximumReceivedRecords { received.append(record) }
                 continue
             }
