@@ -177,15 +177,12 @@ public struct TrackerServer: Sendable {
     // MARK: Limits
 
     private mutating func mayReceive(on link: TrackerLinkID, now: Instant) -> Bool {
-        guard links[link]?.bucket.take(now: now) != true else {
-            links[link]?.dropped = max(0, (links[link]?.dropped ?? 0) - 1)
-            return true
-        }
+        let isInTime = links[link]?.bucket.take(now: now) ?? false
+        let dropped = max(0, (links[link]?.dropped ?? 0) + (isInTime ? -1 : 1))
+        links[link]?.dropped = dropped
+        if isInTime { return true }
         counters.messagesRateLimited += 1
-        links[link]?.dropped += 1
-        if let dropped = links[link]?.dropped, dropped > configuration.droppedMessages {
-            close(link, .flooding, now: now)
-        }
+        if dropped > configuration.droppedMessages { close(link, .flooding, now: now) }
         return false
     }
 
