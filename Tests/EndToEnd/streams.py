@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
 
@@ -27,11 +28,19 @@ class Streams:
     def text(sender: str, receiver: str, number: int) -> str:
         return f"{sender} to {receiver}: {number}"
 
-    async def run(self) -> None:
-        """Sends everything."""
-        await asyncio.gather(*(self._send(*pair) for pair in self._sent))
+    def start(self) -> None:
+        """Begins to send, in the background."""
+        self._sending = [asyncio.create_task(self._send(*pair)) for pair in self._sent]
+
+    async def sent(self) -> None:
+        """Until everything was given to its sender."""
+        await asyncio.gather(*self._sending)
 
     async def _send(self, sender: str, receiver: str) -> None:
+        with contextlib.suppress(ConnectionError):  # the process has ended: what is missing will be told
+            await self._send_all(sender, receiver)
+
+    async def _send_all(self, sender: str, receiver: str) -> None:
         next_time = time.monotonic()
         for number in range(self._count):
             await self._may_send[sender].wait()

@@ -28,7 +28,7 @@ async def test_every_message_once_and_in_order_while_everything_breaks(make_supe
     await all_meet(members)
     await all_on(members, "direct")
     streams = Streams(members, COUNT, seconds=20)
-    sending = asyncio.create_task(streams.run())
+    streams.start()
     for round_number in range(3):
         await asyncio.sleep(2)
         await block_all(members)
@@ -40,7 +40,7 @@ async def test_every_message_once_and_in_order_while_everything_breaks(make_supe
             processes.append(supernode)
         await asyncio.sleep(2.5)
         await unblock_all(members)
-    await sending
+    await streams.sent()
     await streams.complete(timeout=60)
     await streams.delivered(timeout=15)
     assert {"direct", "relay"} <= streams.paths()
@@ -51,12 +51,12 @@ async def test_every_message_once_and_in_order_over_the_relay_only(make_supernod
     members = [await make_member("meadow", "--only", "relay", supernode=supernode) for _ in range(3)]
     await all_meet(members)
     streams = Streams(members, COUNT, seconds=15)
-    sending = asyncio.create_task(streams.run())
+    streams.start()
     await asyncio.sleep(5)
     await supernode.kill()
     await asyncio.sleep(1)
     processes.append(await supernode.again())
-    await sending
+    await streams.sent()
     await streams.complete(timeout=60)
     await streams.delivered(timeout=15)
     assert streams.paths() == {"relay"}
@@ -70,7 +70,7 @@ async def test_every_message_once_and_in_order_while_two_members_restart(
     members = [await make_member("meadow", *only, supernode=supernode) for _ in range(3)]
     await all_meet(members)
     streams = Streams(members, COUNT, seconds=20)
-    sending = asyncio.create_task(streams.run())
+    streams.start()
     for member in members[1:]:
         await asyncio.sleep(5)
         streams.pause(member.name)
@@ -81,7 +81,7 @@ async def test_every_message_once_and_in_order_while_two_members_restart(
         successor = await member.again()
         processes.append(successor)
         streams.resume(successor)
-    await sending
+    await streams.sent()
     await streams.complete(timeout=60)
 
 
@@ -92,7 +92,7 @@ async def test_a_cut_cable_is_survived_too(make_supernode, make_member, hosts) -
     await all_meet(members)
     await all_on(members, "direct")
     streams = Streams(members, COUNT, seconds=15)
-    sending = asyncio.create_task(streams.run())
+    streams.start()
     await asyncio.sleep(3)
     marks = {member.name: member.log.mark() for member in members}
     for host in hosts[:3]:
@@ -105,7 +105,7 @@ async def test_a_cut_cable_is_survived_too(make_supernode, make_member, hosts) -
     marks = {member.name: member.log.mark() for member in members}
     for host in hosts[:3]:
         host.heal()
-    await sending
+    await streams.sent()
     await streams.complete(timeout=60)
     for a, b in itertools.permutations(members, 2):
         await a.path(b, "direct", since=marks[a.name], timeout=40)
