@@ -314,6 +314,7 @@ struct OutstandingData: Sendable {
             _ = retransmissionQueue.popFirst()
             fragments[position].phase = .inFlight
             fragments[position].transmissions += 1
+            fragments[position].missingReports = 0
             fragments[position].sentAt = now
             lostCount -= 1
             flightBytes += fragments[position].size

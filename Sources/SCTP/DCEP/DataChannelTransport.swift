@@ -53,12 +53,19 @@ public struct DataChannelTransport: ~Copyable, Sendable {
     public init(
         configuration: SCTPConfiguration = .init(), isDTLSClient: Bool, remoteMaxMessageSize: Int, entropy: Entropy
     ) {
-        association = SCTPAssociation(configuration: configuration, entropy: entropy)
+        self.init(
+            association: SCTPAssociation(configuration: configuration, entropy: entropy),
+            isDTLSClient: isDTLSClient, remoteMaxMessageSize: remoteMaxMessageSize)
+    }
+
+    /// The same over a given association, for tests of the wrap-around.
+    init(association: consuming SCTPAssociation, isDTLSClient: Bool, remoteMaxMessageSize: Int) {
+        let limit = association.configuration.maxMessageSize
+        self.association = association
         firstID = isDTLSClient ? 0 : 1
         lowestFreeID = Int(firstID)
         maxOutgoingSize =
-            remoteMaxMessageSize > 0
-            ? min(remoteMaxMessageSize, configuration.maxMessageSize) : configuration.maxMessageSize
+            remoteMaxMessageSize > 0 ? min(remoteMaxMessageSize, limit) : limit
     }
 
     // MARK: Commands
