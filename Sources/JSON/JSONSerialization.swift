@@ -97,7 +97,7 @@ extension [UInt8] {
     /// Appends a number in JavaScript's spelling, `null` for what is not finite.
     public mutating func append(javaScriptNumber value: Double) {
         guard value.isFinite else { return append(contentsOf: "null".utf8) }
-        if let integer = Int64(exactly: value), integer.magnitude <= 1 << 53 {
+        if let integer = exactInteger(value), integer.magnitude <= 1 << 53 {
             return append(contentsOf: String(integer).utf8)
         }
         append(contentsOf: javaScriptNumber(value).utf8)

@@ -38,7 +38,7 @@ public enum JSONValue: Equatable, Sendable {
     }
 
     /// The number as an integer, if this is a number without a fraction that `Int` holds.
-    public var integer: Int? { number.flatMap { Int(exactly: $0) } }
+    public var integer: Int? { number.flatMap { exactInteger($0) } }
 
     /// The truth value, if this is one.
     public var bool: Bool? {
@@ -137,4 +137,11 @@ public struct JSONObject: Equatable, Sendable, ExpressibleByDictionaryLiteral {
     public static func == (a: JSONObject, b: JSONObject) -> Bool {
         a.count == b.count && a.members.allSatisfy { b[$0.key] == $0.value }
     }
+}
+
+/// The number as an integer, if it has no fraction and `Int` holds it.
+func exactInteger(_ number: Double) -> Int? {
+    guard number.magnitude < 9.2e18 else { return nil }
+    let integer = Int(number)
+    return Double(integer) == number ? integer : nil
 }

@@ -80,7 +80,8 @@ import Testing
         for number in 0..<6 {
             let soul = Soul(stringLiteral: "soul\(number)")
             memory.hold(soul, isComplete: true)
-            _ = memory.merge(GunRecord(soul: soul, key: "k", value: .text(JSONText(String(repeating: "x", count: 500))), state: 1))
+            _ = memory.merge(
+                GunRecord(soul: soul, key: "k", value: .text(JSONText(String(repeating: "x", count: 500))), state: 1))
         }
         #expect(memory.cost > 3_000)
         _ = memory.evict { soul, _ in soul == "soul0" }
@@ -88,7 +89,9 @@ import Testing
         let cost = memory.nodes.values.reduce(0) { $0 + $1.cost }
         #expect(cost == memory.cost)
         // Everything pinned: nothing goes, and the call ends.
-        _ = memory.merge(GunRecord(soul: "soul0", key: "big", value: .text(JSONText(String(repeating: "y", count: 5_000))), state: 2))
+        _ = memory.merge(
+            GunRecord(soul: "soul0", key: "big", value: .text(JSONText(String(repeating: "y", count: 5_000))), state: 2)
+        )
         _ = memory.evict { _, _ in true }
         #expect(memory.cost > 3_000)
         #expect(memory.trim() >= 1)
@@ -102,9 +105,11 @@ import Testing
             let soul = Soul(stringLiteral: "s\(Int.random(in: 0..<40, using: &random))")
             memory.hold(soul, isComplete: false)
             let text = String(repeating: "v", count: Int.random(in: 0..<400, using: &random))
-            _ = memory.merge(GunRecord(
-                soul: soul, key: Key(stringLiteral: "k\(Int.random(in: 0..<9, using: &random))"), value: .string(text),
-                state: Double(Int.random(in: 0..<50, using: &random))))
+            _ = memory.merge(
+                GunRecord(
+                    soul: soul, key: Key(stringLiteral: "k\(Int.random(in: 0..<9, using: &random))"),
+                    value: .string(text),
+                    state: Double(Int.random(in: 0..<50, using: &random))))
             _ = memory.evict { _, _ in false }
             #expect(memory.cost <= 20_000)
         }

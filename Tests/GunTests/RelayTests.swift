@@ -190,7 +190,9 @@ struct RelayHarness {
         _ = net.take(a)
         net.send(getFrame("g", "s"), on: a)
         net.diskIsSlow = true
-        for number in 0..<9 { net.send(putFrame("p\(number)", "s", "k0", .number(FiniteNumber(number)), Double(number + 2)), on: a) }
+        for number in 0..<9 {
+            net.send(putFrame("p\(number)", "s", "k0", .number(FiniteNumber(number)), Double(number + 2)), on: a)
+        }
         #expect(net.waiting.count == 1)
         let before = net.stores
         net.wakeDisk()
@@ -302,7 +304,8 @@ struct RelayHarness {
         configuration.answerBytes = 1_000
         var net = RelayHarness(configuration, links: [a])
         for number in 0..<25 {
-            net.disk["s", default: [:]][Key(stringLiteral: "k\(number)")] = GunEntry(.string(String(repeating: "v", count: 200)), state: 1)
+            net.disk["s", default: [:]][Key(stringLiteral: "k\(number)")] = GunEntry(
+                .string(String(repeating: "v", count: 200)), state: 1)
         }
         _ = net.take(a)
         net.send(getFrame("g", "s"), on: a)
@@ -352,7 +355,7 @@ struct RelayHarness {
         var net = RelayHarness(configuration, links: [a, b])
         _ = (net.take(a), net.take(b))
         for number in 0..<4 { net.send(putFrame("p\(number)", "s", "k", 1, net.wall + 5_000 + Double(number)), on: a) }
-        #expect(net.take(a).map(\.err) .count { $0 != nil } == 1)
+        #expect(net.take(a).map(\.err).count { $0 != nil } == 1)
         net.send(putFrame("pb", "s", "k", 1, net.wall + 5_000), on: b)
         #expect(net.take(b).isEmpty)
         net.advance(.seconds(6))
@@ -380,9 +383,12 @@ struct RelayHarness {
             let records = (0..<Int.random(in: 1...3, using: &random)).map { _ in
                 GunRecord(
                     soul: soul, key: Key(stringLiteral: "k\(Int.random(in: 0..<4, using: &random))"),
-                    value: .string(String(repeating: "\(number)", count: 40)), state: Double(Int.random(in: 1...1_000, using: &random)))
+                    value: .string(String(repeating: "\(number)", count: 40)),
+                    state: Double(Int.random(in: 1...1_000, using: &random)))
             }
-            let unique = Dictionary(records.map { ($0.address, $0) }) { first, _ in first }.values.sorted { $0.key < $1.key }
+            let unique = Dictionary(records.map { ($0.address, $0) }) { first, _ in first }.values.sorted {
+                $0.key < $1.key
+            }
             for record in unique where HAM.supersedes(record.entry, truth[record.address]) {
                 truth[record.address] = record.entry
             }
@@ -405,7 +411,8 @@ struct RelayHarness {
         _ = (net.take(b), net.take(c))
         net.relay.linkWritabilityChanged(b, isWritable: false)
         for number in 0..<30 {
-            net.send(putFrame("p\(number)", "s", "k", .string(String(repeating: "x", count: 1_000)), Double(number)), on: a)
+            net.send(
+                putFrame("p\(number)", "s", "k", .string(String(repeating: "x", count: 1_000)), Double(number)), on: a)
         }
         #expect(net.closed == [b: .slowReader])
         #expect(net.take(b).isEmpty && net.take(c).count == 30 && net.relay.linkCount == 2)
@@ -498,7 +505,8 @@ struct RelayHarness {
             for frame in item["frames"]?.array?.compactMap(\.string) ?? [] { net.send(frame, on: a) }
             _ = (net.take(a), net.take(b))
             net.send(putFrame("w\(number)", "witness", "k", .number(FiniteNumber(number)), Double(number + 1)), on: a)
-            #expect(net.take(a).contains { $0.answered == MessageID(JSONText("w\(number)")) && $0.ok != nil }, "\(name)")
+            #expect(
+                net.take(a).contains { $0.answered == MessageID(JSONText("w\(number)")) && $0.ok != nil }, "\(name)")
             #expect(net.take(b).contains { $0.id == MessageID(JSONText("w\(number)")) }, "\(name)")
         }
         #expect(net.closed.isEmpty)
@@ -511,7 +519,8 @@ struct RelayHarness {
         let frames = [
             "{\"#\":\"dp1\",\"put\":" + String(repeating: "{\"a\":", count: 100_000),
             String(repeating: "[", count: 100_000), "{\"x\":" + String(repeating: "[", count: 100_000),
-            "{\"#\":\"v\",\"put\":{\"s\":{\"_\":{\"#\":\"s\",\">\":{\"v\":1}},\"v\":\"" + String(repeating: "v", count: 1 << 20) + "\"}}}",
+            "{\"#\":\"v\",\"put\":{\"s\":{\"_\":{\"#\":\"s\",\">\":{\"v\":1}},\"v\":\""
+                + String(repeating: "v", count: 1 << 20) + "\"}}}",
         ]
         for frame in frames { net.send(frame, on: a) }
         net.send("[" + String(repeating: " ", count: 5 << 20) + "]", on: a)

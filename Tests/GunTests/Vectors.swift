@@ -10,7 +10,8 @@ enum Vectors {
         guard let url = Bundle.module.url(forResource: name, withExtension: "json", subdirectory: "Resources") else {
             throw CocoaError(.fileNoSuchFile)
         }
-        return try JSONValue(parsing: [UInt8](Data(contentsOf: url)), limits: JSONLimits(bytes: 1 << 22, elements: 1_000_000))
+        return try JSONValue(
+            parsing: [UInt8](Data(contentsOf: url)), limits: JSONLimits(bytes: 1 << 22, elements: 1_000_000))
     }
 
     struct Frame {

@@ -10,8 +10,11 @@ import Testing
         let hashes = try #require(functions["hash"]?.array)
         #expect(hashes.count == 12)
         for item in hashes {
-            let text = item["text"]?.text ?? JSONText(
-                String(repeating: item["text"]?["repeat"]?.string ?? "", count: item["text"]?["times"]?.integer ?? 0))
+            let text =
+                item["text"]?.text
+                ?? JSONText(
+                    String(
+                        repeating: item["text"]?["repeat"]?.string ?? "", count: item["text"]?["times"]?.integer ?? 0))
             #expect(Int(ContentHash.of(text)) == item["hash"]?.integer)
         }
         let puts = try #require(functions["putHash"]?.array)
@@ -116,8 +119,9 @@ import Testing
         #expect(parse("hello") == .foreign && parse("") == .foreign && parse("]{}") == .foreign)
         #expect(parse("\"{}\"") == .foreign)
         #expect(parse("{") == .broken(.unexpectedEnd))
-        #expect(parse(##"[{"#":"a","get":{"#":"x"}},5,null,[[]],"{\"#\":\"b\"}","no"]"##)
-            == .messages([.get("a", .node("x")), GunMessage(id: "b")], dropped: 4))
+        #expect(
+            parse(##"[{"#":"a","get":{"#":"x"}},5,null,[[]],"{\"#\":\"b\"}","no"]"##)
+                == .messages([.get("a", .node("x")), GunMessage(id: "b")], dropped: 4))
         var limits = GunLimits()
         limits.messages = 2
         limits.frame.bytes = 30
@@ -139,15 +143,18 @@ import Testing
     @Test(arguments: [
         ("1", GraphFault.notAGraph), ("[]", .notAGraph), ("null", .notAGraph), (#"{"s":1}"#, .notANode),
         (#"{"s":{"k":1}}"#, .noMetadata), (#"{"s":{"_":1,"k":1}}"#, .noMetadata),
-        (##"{"s":{"_":{"#":"t",">":{"k":1}},"k":1}}"##, .soulMismatch), (#"{"s":{"_":{">":{"k":1}},"k":1}}"#, .soulMismatch),
+        (##"{"s":{"_":{"#":"t",">":{"k":1}},"k":1}}"##, .soulMismatch),
+        (#"{"s":{"_":{">":{"k":1}},"k":1}}"#, .soulMismatch),
         (##"{"s":{"_":{"#":"s"},"k":1}}"##, .noStates), (##"{"s":{"_":{"#":"s",">":1},"k":1}}"##, .noStates),
-        (##"{"s":{"_":{"#":"s",">":{}},"k":1}}"##, .noState), (##"{"s":{"_":{"#":"s",">":{"k":"1"}},"k":1}}"##, .badState),
+        (##"{"s":{"_":{"#":"s",">":{}},"k":1}}"##, .noState),
+        (##"{"s":{"_":{"#":"s",">":{"k":"1"}},"k":1}}"##, .badState),
         (##"{"s":{"_":{"#":"s",">":{"k":1e999}},"k":1}}"##, .badState),
         (##"{"s":{"_":{"#":"s",">":{"k":null}},"k":1}}"##, .badState),
         (##"{"s":{"_":{"#":"s",">":{"k":1}},"k":[]}}"##, .badValue),
         (##"{"s":{"_":{"#":"s",">":{"k":1}},"k":{"#":""}}}"##, .badValue),
         (##"{"s":{"_":{"#":"s",">":{"k":1}},"k":1e999}}"##, .badValue),
-        (##"{"":{"_":{"#":"",">":{"k":1}},"k":1}}"##, .badName), (##"{"s":{"_":{"#":"s",">":{"":1}},"":1}}"##, .badName),
+        (##"{"":{"_":{"#":"",">":{"k":1}},"k":1}}"##, .badName),
+        (##"{"s":{"_":{"#":"s",">":{"":1}},"":1}}"##, .badName),
         (##"{"#":"s",".":"k",":":1,">":1}"##, .notANode),
     ])
     func graphFaultsAreNamed(_ text: String, _ fault: GraphFault) {
@@ -178,8 +185,10 @@ import Testing
         func query(_ text: String) -> GunQuery { GunQuery(json(text)) }
         #expect(query(##"{"#":"s"}"##) == .node("s") && query(##"{"#":"s",".":""}"##) == .node("s"))
         #expect(query(##"{"#":"s",".":"k"}"##) == .key("s", "k"))
-        for text in [#"1"#, #""x""#, "{}", ##"{"#":1}"##, ##"{"#":""}"##, ##"{"#":{"*":"a"}}"##, ##"{"#":"s",".":1}"##,
-            ##"{"#":"s",".":[1]}"##, ##"{"#":"s",".":"_"}"##, ##"{"#":"s",".":{"*":{}}}"##] {
+        for text in [
+            #"1"#, #""x""#, "{}", ##"{"#":1}"##, ##"{"#":""}"##, ##"{"#":{"*":"a"}}"##, ##"{"#":"s",".":1}"##,
+            ##"{"#":"s",".":[1]}"##, ##"{"#":"s",".":"_"}"##, ##"{"#":"s",".":{"*":{}}}"##,
+        ] {
             #expect(query(text) == .nothing, "\(text)")
         }
         var lex = Lex()
@@ -204,7 +213,7 @@ import Testing
         #expect(select(#"{"*":"a","<":"a2"}"#) == ["a1", "a2"])
         #expect(select(#"{"*":"a"}"#, 4) == ["a1"])
         #expect(select(#"{"*":"a"}"#, 5) == ["a1", "a2"])
-        #expect(select(#"{"*":"a","-":1}"#, 5) == ["ab"])
+        #expect(select(#"{"*":"a","-":1}"#, 4) == ["ab"])
         #expect(select(#"{"*":"q"}"#) == [])
     }
 

@@ -105,9 +105,7 @@ extension GunClient {
         counters.deferredRecords += 1
         deferredRecords.insert(record)
         deferredBytes += record.cost
-        // Rounded up: at a deadline before its time the record would only be parked again.
-        let milliseconds = min(max((record.state - wall).rounded(.up), 1), 2_147_483_647)
-        deferred.add(record, at: now + .milliseconds(Int(milliseconds)))
+        deferred.add(record, at: now + HAM.deferral(of: record.state, wall: wall))
     }
 
     // MARK: Queries that relays pass on to us

@@ -117,7 +117,9 @@ public struct GunClient: Sendable {
         guard links.removeValue(forKey: link) != nil else { return }
         outbox.linkClosed(link)
         for soul in subscriptions.keys {
-            for key in subscriptions[soul]?.asked.keys.map({ $0 }) ?? [] { subscriptions[soul]?.asked[key]?.remove(link) }
+            for key in subscriptions[soul]?.asked.keys.map({ $0 }) ?? [] {
+                subscriptions[soul]?.asked[key]?.remove(link)
+            }
         }
         // Checks of a link that is gone are recognised when they are due.
     }

@@ -33,6 +33,14 @@ public enum HAM {
         return text(of: held.value) < text(of: incoming.value)
     }
 
+    /// How long a write is to wait for the clock: whole milliseconds, rounded up, at least one, for before its time it
+    /// would only be put off again. At most 2^31 − 1; then it is looked at again.
+    static func deferral(of state: Double, wall: Double) -> Duration {
+        let ahead = min(max(state - wall, 1), 2_147_483_646)
+        let whole = Int(ahead)
+        return .milliseconds(Double(whole) < ahead ? whole + 1 : whole)
+    }
+
     private static func text(of value: GunValue) -> JSONText {
         var bytes: [UInt8] = []
         value.serialize(into: &bytes)

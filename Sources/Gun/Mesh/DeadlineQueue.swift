@@ -38,7 +38,8 @@ struct DeadlineQueue<Element: Sendable>: Sendable {
         var parent = 0
         while true {
             var least = parent
-            for child in [parent * 2 + 1, parent * 2 + 2] where child < heap.count && heap[child].precedes(heap[least]) {
+            for child in [parent * 2 + 1, parent * 2 + 2] where child < heap.count && heap[child].precedes(heap[least])
+            {
                 least = child
             }
             if least == parent { return first.element }

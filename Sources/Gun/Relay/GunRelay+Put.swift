@@ -64,10 +64,9 @@ extension GunRelay {
         deferredBytes += record.cost
         links[unit.link]?.deferredCount += 1
         links[unit.link]?.deferredBytes += record.cost
-        // Rounded up: at a deadline before its time the record would only be parked again.
-        let milliseconds = min(max((record.state - wall).rounded(.up), 1), 2_147_483_647)
         deferred.add(
-            DeferredPut(unit: alone, link: unit.link, bytes: record.cost), at: now + .milliseconds(Int(milliseconds)))
+            DeferredPut(unit: alone, link: unit.link, bytes: record.cost),
+            at: now + HAM.deferral(of: record.state, wall: wall))
     }
 
     /// Applies the unit, now or when what its keys hold has been read.
@@ -224,7 +223,9 @@ extension GunRelay {
     }
 
     mutating func flush() {
-        if let (id, records) = storage.startBatch(limit: configuration.batchRecords) { events.append(.store(id, records)) }
+        if let (id, records) = storage.startBatch(limit: configuration.batchRecords) {
+            events.append(.store(id, records))
+        }
     }
 
     mutating func evict() {

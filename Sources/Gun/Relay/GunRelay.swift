@@ -82,7 +82,7 @@ public struct GunRelay: Sendable {
     public mutating func linkWritabilityChanged(_ link: LinkID, isWritable: Bool) {
         guard links[link] != nil else { return }
         links[link]?.isWritable = isWritable
-        makeReady(link)
+        if links[link]?.becomeReady() == true { ready.append(link) }
     }
 
     mutating func close(_ link: LinkID, _ reason: GunCloseReason) {
@@ -94,17 +94,9 @@ public struct GunRelay: Sendable {
     /// The next frame to send. Frames of several links take turns.
     public mutating func pollTransmit() -> (LinkID, [UInt8])? {
         while let link = ready.popFirst() {
-            // A link whose number was used again is in the list twice; the queue says what is true.
-            guard links[link]?.isWritable == true, let frame = links[link]?.queue.popFirst() else {
-                links[link]?.isReady = false
-                continue
-            }
-            links[link]?.queuedBytes -= frame.count
-            if links[link]?.queue.isEmpty == true {
-                links[link]?.isReady = false
-            } else {
-                ready.append(link)
-            }
+            // A link whose number was used again is listed twice; its queue says what is true.
+            guard let (frame, isReady) = links[link]?.popFrame() else { continue }
+            if isReady { ready.append(link) }
             counters.framesSent += 1
             counters.bytesSent += frame.count
             return (link, frame)
@@ -141,19 +133,10 @@ public struct GunRelay: Sendable {
     mutating func send(_ message: GunMessage, to link: LinkID) { enqueue(message.serialized(), for: link) }
 
     mutating func enqueue(_ frame: [UInt8], for link: LinkID) {
-        guard let state = links[link] else { return }
-        guard state.queuedBytes + frame.count <= configuration.queuedBytesPerLink || state.queue.isEmpty else {
-            close(link, .slowReader)
-            return
+        switch links[link]?.append(frame, limit: configuration.queuedBytesPerLink) {
+        case .becameReady: ready.append(link)
+        case .tooMuch: close(link, .slowReader)
+        case .done, nil: break
         }
-        links[link]?.queue.append(frame)
-        links[link]?.queuedBytes += frame.count
-        makeReady(link)
-    }
-
-    private mutating func makeReady(_ link: LinkID) {
-        guard let state = links[link], state.isWritable, !state.isReady, !state.queue.isEmpty else { return }
-        links[link]?.isReady = true
-        ready.append(link)
     }
 }

@@ -28,6 +28,39 @@ struct RelayLink: Sendable {
             rate: configuration.passedOnPerSecond, burst: configuration.passedOnPerSecond, now: now)
         self.isRelay = isRelay
     }
+
+    /// What came of queueing a frame.
+    enum Queued: Sendable {
+        case done
+        /// The link was idle: it must be listed as having something to send.
+        case becameReady
+        case tooMuch
+    }
+
+    mutating func append(_ frame: [UInt8], limit: Int) -> Queued {
+        guard queuedBytes + frame.count <= limit || queue.isEmpty else { return .tooMuch }
+        queue.append(frame)
+        queuedBytes += frame.count
+        return becomeReady() ? .becameReady : .done
+    }
+
+    /// - Returns: whether the link must now be listed as having something to send.
+    mutating func becomeReady() -> Bool {
+        guard isWritable, !isReady, !queue.isEmpty else { return false }
+        isReady = true
+        return true
+    }
+
+    /// The next frame, with whether the link stays listed.
+    mutating func popFrame() -> (frame: [UInt8], isReady: Bool)? {
+        guard isWritable, let frame = queue.popFirst() else {
+            isReady = false
+            return nil
+        }
+        queuedBytes -= frame.count
+        isReady = !queue.isEmpty
+        return (frame, isReady)
+    }
 }
 
 /// The way back for answers to one message.
