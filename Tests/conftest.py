@@ -16,7 +16,11 @@ def pytest_configure(config: pytest.Config) -> None:
     global _network, _why_no_network
     if config.option.collectonly:
         return
-    shutil.rmtree(LOGS, ignore_errors=True)
+    worker = hasattr(config, "workerinput")
+    if not worker:
+        shutil.rmtree(LOGS, ignore_errors=True)
+        if getattr(config.option, "numprocesses", None):
+            return  # the workers run the tests, each in a network of its own
     try:
         _network = Network.enter()
     except NetworkUnavailable as error:
