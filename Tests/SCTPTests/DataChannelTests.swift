@@ -206,6 +206,44 @@ import Testing
         #expect(done)
     }
 
+    /// An unanswered reset request is repeated, ever more slowly, and comes through when the path is back.
+    @Test func resetRequestsBackOff() throws {
+        let pair = connected(seed: 20)
+        let id = try pair.a.open(DataChannelOptions(label: "x"))
+        pair.run(for: .seconds(1))
+        var requests = 0
+        pair.filter = { toB, packet in
+            var walker = ChunkWalker(packet: packet)
+            while let chunk = walker.next() { if toB, chunk.type == 130 { requests += 1 } }
+            return false
+        }
+        pair.a.close(id, now: pair.now)
+        pair.run(for: .seconds(60))
+        #expect((6...13).contains(requests))
+        pair.filter = nil
+        let healed = pair.now
+        pair.a.pathChanged(now: pair.now)
+        let done = pair.run(for: .seconds(5)) {
+            $0.eventsOfA.contains(.closed(id)) && $0.eventsOfB.contains(.closed(id))
+        }
+        #expect(done && pair.now - healed <= .milliseconds(50))
+    }
+
+    /// A full buffer keeps no channel from being opened by the peer.
+    @Test func acknowledgementsPassAFullBuffer() throws {
+        let pair = connected(seed: 21)
+        let id = try pair.a.open(DataChannelOptions(label: "x"))
+        let big = [UInt8](repeating: 0, count: 262_144)
+        while true {
+            do { try pair.a.send(big, kind: .binary, on: id, now: pair.now) } catch { break }
+        }
+        let other = try pair.b.open(DataChannelOptions(label: "y"))
+        let done = pair.run(for: .seconds(20)) {
+            $0.eventsOfB.contains(.open(other, DataChannelOptions(label: "y"), byPeer: false))
+        }
+        #expect(done)
+    }
+
     @Test func bufferedAmountFallsToItsThreshold() throws {
         let pair = connected(seed: 10)
         let id = try pair.a.open(DataChannelOptions(label: "x"))

@@ -40,7 +40,7 @@ import Testing
                 pair.run(for: .milliseconds(Int.random(in: 0...20, using: &random)))
             }
         }
-        let done = pair.run(for: .seconds(120)) {
+        let done = pair.run(for: .seconds(20)) {
             $0.eventsOfB.count >= toB.count && $0.eventsOfA.count >= toA.count
                 && Self.received($0.eventsOfB, on: ordered).count >= toB.count
                 && Self.received($0.eventsOfA, on: unordered).count >= toA.count

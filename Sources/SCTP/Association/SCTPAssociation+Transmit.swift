@@ -83,7 +83,9 @@ extension SCTPAssociation {
     private mutating func appendResetRequest(to packet: inout [UInt8], now: Instant) {
         guard let request = reset.current, hasRoom(24 + 2 * request.streams.count, in: packet) else { return }
         reset.isDue = false
-        timers[.reconfiguration] = now + roundTrip.timeout
+        timers[.reconfiguration] =
+            now + min(configuration.rtoMax, roundTrip.timeout * (1 << min(reset.attempts, 10)))
+        reset.attempts += 1
         ReconfigurationChunk([
             .outgoingReset(
                 request: request.number, response: reset.lastPeerNumber, lastTSN: request.lastTSN,

@@ -123,6 +123,17 @@ public struct SCTPAssociation: ~Copyable, Sendable {
         _ payload: [UInt8], payloadProtocol: UInt32, on stream: UInt16, options: SCTPSendOptions = .init(),
         now: Instant
     ) throws(SCTPError) {
+        guard queue.bufferedBytes + payload.count <= configuration.maxBufferedBytes || state == .ended else {
+            throw .bufferFull
+        }
+        try enqueue(payload, payloadProtocol: payloadProtocol, on: stream, options: options, now: now)
+    }
+
+    /// The same however much waits: for the short messages that set channels up.
+    mutating func enqueue(
+        _ payload: [UInt8], payloadProtocol: UInt32, on stream: UInt16, options: SCTPSendOptions = .init(),
+        now: Instant
+    ) throws(SCTPError) {
         switch state {
         case .closed, .cookieWait, .cookieEchoed, .established: break
         case .shutdownPending, .shutdownSent, .shutdownReceived, .shutdownAckSent, .ended: throw .closed
@@ -133,7 +144,6 @@ public struct SCTPAssociation: ~Copyable, Sendable {
         }
         guard Int(stream) < usableStreams else { throw .noSuchStream(limit: usableStreams) }
         guard !queue.isClosing(stream) else { throw .streamClosing }
-        guard queue.bufferedBytes + payload.count <= configuration.maxBufferedBytes else { throw .bufferFull }
         queue.enqueue(
             payload, payloadProtocol: payloadProtocol, on: stream, isUnordered: options.isUnordered,
             maxRetransmits: options.maxRetransmits, deadline: options.lifetime.map { now + $0 } ?? .distantFuture)
@@ -190,7 +200,8 @@ public struct SCTPAssociation: ~Copyable, Sendable {
             if !outstanding.isEmpty { timers[.retransmission] = now + roundTrip.timeout }
             timers[.tailLossProbe] = nil
             isForwardTSNDue = outstanding.awaitsForwardTSN
-            if reset.current != nil { reset.isDue = true }
+            reset.attempts = 0
+            reset.isDue = reset.current != nil
             isSackDue = true
             if timers[.shutdown] != nil { timers[.shutdown] = now }
         }

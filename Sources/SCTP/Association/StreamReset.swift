@@ -29,11 +29,15 @@ struct StreamReset: Sendable {
 
     /// Streams that are to be reset, not in a request yet.
     private var waiting: [UInt16] = []
+    /// Those that wait and those in the current request.
+    private var asked: Set<UInt16> = []
     private var nextNumber: UInt32
     /// The request that awaits its answer.
     private(set) var current: Request?
     /// Whether the current request is to be sent (again).
     var isDue = false
+    /// How often it was sent without any answer.
+    var attempts = 0
 
     private var expectedNumber: UInt32
     private var lastResult: ReconfigurationResult = .nothingToDo
@@ -62,9 +66,7 @@ struct StreamReset: Sendable {
 
     /// Adds streams to the next request.
     mutating func enqueue(_ streams: [UInt16]) {
-        for stream in streams where !waiting.contains(stream) && current?.streams.contains(stream) != true {
-            waiting.append(stream)
-        }
+        for stream in streams where asked.insert(stream).inserted { waiting.append(stream) }
     }
 
     /// Starts a request for the waiting streams that are drained, unless one is under way.
@@ -83,6 +85,7 @@ struct StreamReset: Sendable {
         waiting = rest
         current = Request(number: nextNumber, lastTSN: lastTSN, streams: ready)
         nextNumber &+= 1
+        attempts = 0
         isDue = true
     }
 
@@ -93,10 +96,12 @@ struct StreamReset: Sendable {
         guard let request = current, request.number == number else { return nil }
         switch result {
         case .inProgress, .requestInProgress:
+            attempts = 0
             return nil
         case .nothingToDo, .performed, .denied, .wrongStreamSequence, .badSequenceNumber:
             current = nil
             isDue = false
+            asked.subtract(request.streams)
             return request
         }
     }

@@ -365,7 +365,7 @@ public struct DataChannelTransport: ~Copyable, Sendable {
             }
             channels[id] = Channel(options: options, phase: .open)
             events.append(.open(id, options, byPeer: true))
-            // An ACK that finds the buffer full is not missed: any message of ours says the same.
+            // Refused only while the association ends; then nobody waits for it.
             try? sendControl(.ack, on: id)
             deliverEarly(for: id)
         }
@@ -387,7 +387,7 @@ public struct DataChannelTransport: ~Copyable, Sendable {
 
     private mutating func sendControl(_ message: ControlMessage, on id: DataChannelID) throws(DataChannelError) {
         do {
-            try association.send(message.bytes, payloadProtocol: PayloadProtocol.control, on: id, now: now)
+            try association.enqueue(message.bytes, payloadProtocol: PayloadProtocol.control, on: id, now: now)
         } catch {
             throw DataChannelError(error, id: id)
         }
