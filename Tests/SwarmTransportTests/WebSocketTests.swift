@@ -103,7 +103,7 @@ import Testing
     func aDeadPeerIsNoticed(byClient: Bool) async throws {
         let loop = nextLoop()
         var fast = WebSocketConfiguration.server
-        fast.pingInterval = .milliseconds(150) ... .milliseconds(200)
+        fast.pingInterval = .milliseconds(300) ... .milliseconds(400)
         var configuration = HTTPServerConfiguration(host: IPAddress("127.0.0.1"))
         if !byClient { configuration.webSocket = fast }
         let server = try await TestServer.start(loop, configuration)
@@ -113,7 +113,7 @@ import Testing
         _ = try await server.accepted.wait(count: 1)
         _ = try await client.opened.wait(count: 1)
         // Alive over many intervals as long as pongs come.
-        try await loop.scheduleTask(in: .milliseconds(800)) {}.futureResult.get()
+        try await loop.scheduleTask(in: .milliseconds(1500)) {}.futureResult.get()
         let (state, time) = try await on(loop) {
             let connection = byClient ? client.box.value : server.connections.value.first
             return (connection?.state, connection?.roundTripTime)
@@ -133,8 +133,8 @@ import Testing
         let relay = try await FreezableRelay.start(loop, to: server.address)
         let client = try await TestClient.open(loop, "ws://127.0.0.1:\(relay.port)/echo")
         _ = try await client.opened.wait(count: 1)
-        try await on(loop) { client.box.value?.probe(within: .milliseconds(800)) }
-        try await loop.scheduleTask(in: .milliseconds(900)) {}.futureResult.get()
+        try await on(loop) { client.box.value?.probe(within: .milliseconds(1500)) }
+        try await loop.scheduleTask(in: .milliseconds(1600)) {}.futureResult.get()
         #expect(try await on(loop) { client.box.value?.state } == .open)
         try await relay.freeze()
         try await on(loop) { client.box.value?.probe(within: .milliseconds(50)) }

@@ -34,6 +34,8 @@ public struct UDPPortCounters: Hashable, Sendable {
     public var sendErrors = 0
     /// Datagrams dropped because the send queue was full.
     public var sendDrops = 0
+
+    public init() {}
 }
 
 /// The port cannot be used as asked.

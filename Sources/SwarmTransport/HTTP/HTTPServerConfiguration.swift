@@ -43,6 +43,8 @@ public struct HTTPServerCounters: Hashable, Sendable {
     public var requests = 0
     public var webSocketsAccepted = 0
     public var webSocketsRefused = 0
+
+    public init() {}
 }
 
 /// The server cannot listen as asked.

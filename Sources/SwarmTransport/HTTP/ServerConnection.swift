@@ -213,6 +213,12 @@ private final class UpgradeFilter: ChannelInboundHandler {
         isFirst = false
         context.fireChannelRead(Self.wrapInboundOut(.head(connection.filter(head))))
     }
+
+    /// What is no HTTP has been answered with 400 by now; there is no way on.
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        context.fireErrorCaught(error)
+        context.close(promise: nil)
+    }
 }
 
 /// Collects the parts of requests and writes the answers.

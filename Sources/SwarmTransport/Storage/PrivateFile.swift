@@ -8,6 +8,12 @@ public struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The system's error number.
     public var number: Int32
 
+    public init(operation: String, path: String, number: Int32) {
+        self.operation = operation
+        self.path = path
+        self.number = number
+    }
+
     public var description: String { unsafe "cannot \(operation) \(path): \(String(cString: strerror(number)))" }
 }
 

@@ -1,0 +1,148 @@
+import Gun
+import JSON
+import Logging
+import NIOCore
+import SwarmBase
+import SwarmTransport
+import Tracker
+
+/// Everything of a supernode that lives on its event loop.
+final class SupernodeLoop {
+    /// How many numbers are tried until one is free for TCP and UDP.
+    private static let portAttempts = 32
+
+    private let eventLoop: any EventLoop
+    private let configuration: SupernodeConfiguration
+    private let store: SQLiteStore?
+    private let tls: ServerTLS?
+    private let logger: Logger
+    private let startedAt: Instant
+    let relay: RelayHost
+    let tracker: TrackerHost
+    private let peers: RelayPeers
+    private(set) var stun: STUNHost?
+    private(set) var server: HTTPServer?
+    private var isStopped = false
+
+    init(
+        eventLoop: any EventLoop, configuration: SupernodeConfiguration, store: SQLiteStore?, tls: ServerTLS?,
+        logger: Logger
+    ) {
+        self.eventLoop = eventLoop
+        self.configuration = configuration
+        self.store = store
+        self.tls = tls
+        self.logger = logger
+        startedAt = Instant(eventLoop.now)
+        relay = RelayHost(eventLoop: eventLoop, configuration: configuration.relay, store: store, logger: logger)
+        tracker = TrackerHost(eventLoop: eventLoop, configuration: configuration.tracker)
+        peers = RelayPeers(urls: configuration.peers, relay: relay, eventLoop: eventLoop, logger: logger)
+    }
+
+    /// Takes the ports.
+    ///
+    /// - Returns: their number.
+    func start() -> EventLoopFuture<UInt16> {
+        bind(attemptsLeft: configuration.port == 0 ? Self.portAttempts : 1).map { port in
+            self.peers.start()
+            return port
+        }.nonisolated()
+    }
+
+    /// UDP first: whoever connects to a TCP port that is given up again would be cut off.
+    private func bind(attemptsLeft: Int) -> EventLoopFuture<UInt16>.Isolated {
+        let udp = UDPPort(
+            eventLoop: eventLoop,
+            configuration: UDPPortConfiguration(host: configuration.host, port: configuration.port))
+        return udp.bind().assumeIsolated().flatMap { address in
+            let server = self.makeServer(port: address.port)
+            return server.start().assumeIsolated().flatMapThrowing { _ in
+                guard !self.isStopped else {
+                    _ = server.stop()
+                    throw SupernodeError.alreadyUsed
+                }
+                self.server = server
+                self.stun = STUNHost(port: udp, limits: self.configuration.stunRequestsPerSecond)
+                return address.port
+            }.nonisolated()
+        }.flatMapError { error in
+            udp.close()
+            if case HTTPServerError.addressInUse = error, attemptsLeft > 1 {
+                return self.bind(attemptsLeft: attemptsLeft - 1).nonisolated()
+            }
+            return self.eventLoop.makeFailedFuture(Self.supernodeError(error))
+        }
+    }
+
+    private static func supernodeError(_ error: any Error) -> SupernodeError {
+        switch error {
+        case let known as SupernodeError: known
+        case HTTPServerError.addressInUse(let port), UDPPortError.addressInUse(let port): .portInUse(port)
+        default: .cannotBind(String(describing: error))
+        }
+    }
+
+    private func makeServer(port: UInt16) -> HTTPServer {
+        var http = HTTPServerConfiguration(host: configuration.host, port: port, tls: tls)
+        http.maximumConnections = configuration.maximumConnections
+        http.maximumConnectionsPerAddress = configuration.maximumConnectionsPerAddress
+        http.webSocket.maximumMessageBytes = configuration.relay.limits.frame.bytes
+        // The relay keeps its own queue for each link and says when a reader is too slow; this is the last resort.
+        http.webSocket.maximumBufferedBytes = configuration.relay.queuedBytesPerLink
+        http.webSocket.pingInterval = .seconds(30) ... .seconds(40)
+        return HTTPServer(eventLoop: eventLoop, configuration: http) { [weak self] request in
+            self?.answer(request)
+        } upgrades: { [weak self] request in
+            guard let self else { return .refuse(status: 503) }
+            // Exactly `/gun`, with nothing behind it (gun.md §4); a tracker may have any path (webtorrent.md §4.1).
+            if request.path == "/gun", request.query == nil { return .accept { self.relay.accept($0) } }
+            return .accept { self.tracker.accept($0) }
+        }
+    }
+
+    // MARK: Routes
+
+    private func answer(_ request: HTTPRequest) -> HTTPResponse? {
+        switch request.path {
+        case "/":
+            return FrontPage(status: status, isSecure: tls != nil, authority: request.header("Host")).response
+        case "/metrics":
+            return HTTPResponse(metrics, type: "text/plain; version=0.0.4; charset=utf-8")
+        case "/healthz":
+            return HTTPResponse(status: relay.isHealthy ? 200 : 503, relay.isHealthy ? "ok\n" : "the store fails\n")
+        default:
+            return nil
+        }
+    }
+
+    var status: SupernodeStatus {
+        SupernodeStatus(
+            uptime: Instant(eventLoop.now) - startedAt, gunLinks: relay.core.linkCount,
+            subscribedSouls: relay.core.subscribedSoulCount, trackerLinks: tracker.core.linkCount,
+            swarms: tracker.core.swarmCount, trackerPeers: tracker.core.peerCount,
+            connections: server?.connectionCount ?? 0, stunRequests: stun?.answered ?? 0, isHealthy: relay.isHealthy)
+    }
+
+    private var metrics: String {
+        MetricsText.write(
+            status: status, relay: relay.core.counters, relayMemory: relay.core.memoryBytes,
+            tracker: tracker.core.counters, http: server?.counters ?? .init(), udp: stun?.port.counters ?? .init(),
+            stunRefused: stun?.refused ?? 0, storeFailures: relay.storeFailures)
+    }
+
+    // MARK: The end
+
+    /// Closes the connections, then waits for what is on its way to the store.
+    ///
+    /// - Returns: the store, which is not closed yet: that blocks.
+    func stop() -> EventLoopFuture<SQLiteStore?> {
+        isStopped = true
+        peers.stop()
+        stun?.port.close()
+        let closed = server?.stop() ?? eventLoop.makeSucceededVoidFuture()
+        return closed.assumeIsolated().flatMap { self.relay.stop() }.map {
+            self.tracker.stop()
+            return self.store
+        }.nonisolated()
+    }
+}

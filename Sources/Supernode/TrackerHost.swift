@@ -1,0 +1,81 @@
+import NIOCore
+import SwarmBase
+import SwarmTransport
+import Tracker
+
+/// Runs the tracker's core: WebSockets in front of it, a timer beside it.
+final class TrackerHost {
+    private(set) var core: TrackerServer
+    private let eventLoop: any EventLoop
+    private var links: [TrackerLinkID: WebSocketConnection] = [:]
+    private var lastLink: UInt64 = 0
+    private var timer: LoopTimer?
+    private var isDraining = false
+    private var isStopped = false
+
+    init(eventLoop: any EventLoop, configuration: TrackerServerConfiguration) {
+        self.eventLoop = eventLoop
+        core = TrackerServer(configuration: configuration, entropy: .system)
+        timer = LoopTimer(eventLoop: eventLoop) { [weak self] in
+            guard let self else { return }
+            self.core.handleTimeout(now: self.now)
+            self.drain()
+        }
+    }
+
+    private var now: Instant { Instant(eventLoop.now) }
+
+    /// Serves a connection that is open.
+    func accept(_ connection: WebSocketConnection) {
+        lastLink += 1
+        let link = TrackerLinkID(lastLink)
+        // A reverse proxy on this host speaks for everybody: no limit by its address.
+        let address = connection.remoteAddress?.address
+        guard core.linkOpened(link, from: address?.isLoopback == true ? nil : address, now: now) else {
+            // 1013: try again later (IANA's WebSocket close codes).
+            return connection.close(code: 1013)
+        }
+        links[link] = connection
+        connection.onMessage = { [weak self] message in
+            guard let self else { return }
+            self.core.receive(message.bytes, on: link, now: self.now)
+        }
+        connection.onReadComplete = { [weak self] in self?.drain() }
+        connection.onWritable = { [weak self] in self?.noteBacklog(of: link) }
+        connection.onClose = { [weak self] _ in
+            guard let self, self.links.removeValue(forKey: link) != nil else { return }
+            self.core.linkClosed(link, now: self.now)
+            self.drain()
+        }
+        drain()
+    }
+
+    private func noteBacklog(of link: TrackerLinkID) {
+        guard let connection = links[link] else { return }
+        core.noteBacklog(connection.bufferedBytes, of: link, now: now)
+    }
+
+    private func drain() {
+        guard !isDraining else { return }
+        isDraining = true
+        defer { isDraining = false }
+        while true {
+            while let (link, frame) = core.pollTransmit() {
+                links[link]?.send(text: frame)
+                noteBacklog(of: link)
+            }
+            guard let event = core.pollEvent() else { break }
+            switch event {
+            case .close(let link, let reason):
+                let connection = links.removeValue(forKey: link)
+                connection?.close(code: reason == .messageTooLarge ? 1009 : 1008)
+            }
+        }
+        if !isStopped { timer?.schedule(at: core.nextTimeout) }
+    }
+
+    func stop() {
+        isStopped = true
+        timer?.cancel()
+    }
+}
