@@ -1,4 +1,5 @@
 import ICE
+import SCTP
 import SwarmBase
 import WebRTC
 
@@ -22,14 +23,10 @@ extension SwarmEngine {
             DataChannelOptions(label: Self.channelLabel), now: now)
     }
 
-    /// Which connection a datagram is for (webrtc.md §1): STUN by transaction or by our ufrag, DTLS by address.
-    mutating func route(_ datagram: [UInt8], from source: TransportAddress) -> ConnectionID? {
-        router.route(datagram, from: source)
-    }
-
     /// Moves out what a connection has to send and to say.
     mutating func drain(_ connection: Connection, now: Instant) {
-        drainTransmits(of: connection)
+        router.setUfrags(connection.peerConnection.localUfrags, for: connection.id)
+        drainTransmits(of: connection, now: now)
         while let event = connection.peerConnection.pollEvent() {
             switch event {
             case .stateChanged(let state):
@@ -45,16 +42,22 @@ extension SwarmEngine {
                 if channel == connection.channel { ended(connection, now: now) }
             case .bufferedAmountLow:
                 if let member = connection.peer.flatMap({ members[$0] }) { pump(member, now: now) }
+            case .addressValidated(let address):
+                // DTLS of two connections from one address cannot be told apart: the newer is the one that is meant.
+                if let older = router.addressValidated(address, by: connection.id).flatMap({ connections[$0] }) {
+                    ended(older, now: now)
+                }
             case .selectedAddress:
                 break
             }
         }
-        drainTransmits(of: connection)
+        drainTransmits(of: connection, now: now)
     }
 
-    mutating func drainTransmits(of connection: Connection) {
+    mutating func drainTransmits(of connection: Connection, now: Instant) {
         let isBlocked = isBlocked(.direct, connection.peer)
         while let transmit = connection.peerConnection.pollTransmit() {
+            router.noteTransmit(transmit.payload, by: connection.id, now: now)
             if !isBlocked { transmits.append(transmit) }
         }
     }
@@ -63,7 +66,7 @@ extension SwarmEngine {
     mutating func remove(_ connection: Connection, now: Instant) {
         guard connections.removeValue(forKey: connection.id) != nil else { return }
         connection.peerConnection.close(now: now)
-        drainTransmits(of: connection)
+        drainTransmits(of: connection, now: now)
         router.remove(connection.id)
         if connection.isOpen, let member = connection.peer.flatMap({ members[$0] }) {
             connection.isOpen = false
@@ -75,9 +78,9 @@ extension SwarmEngine {
     mutating func drainSTUN(now: Instant) {
         while let transmit = stun.pollTransmit() { transmits.append(transmit) }
         while let event = stun.pollEvent() {
-            guard case .reflexive(let address, _) = event else { continue }
+            guard case .reflexive(let address, let server) = event else { continue }
             guard !localCandidates.contains(where: { $0.address == address }) else { continue }
-            let candidate = Candidate.serverReflexive(address)
+            let candidate = Candidate.serverReflexive(address, server: server.address)
             localCandidates.append(candidate)
             for connection in Array(connections.values) where connection.peer != nil {
                 connection.peerConnection.addLocalCandidate(candidate)

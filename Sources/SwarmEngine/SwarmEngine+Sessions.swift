@@ -1,3 +1,4 @@
+import SCTP
 public import SwarmBase
 import WebRTC
 
@@ -74,7 +75,7 @@ extension SwarmEngine {
         trackers.stop(now: now)
         for connection in Array(connections.values) {
             connection.peerConnection.close(now: now)
-            drainTransmits(of: connection)
+            drainTransmits(of: connection, now: now)
         }
     }
 
@@ -134,7 +135,7 @@ extension SwarmEngine {
                     break
                 }
             }
-            drainTransmits(of: connection)
+            drainTransmits(of: connection, now: now)
         }
         while member.cipher != nil, let packet = member.session.pollPacket(on: .relay, room: .max, now: now) {
             guard !member.blocked.contains(.relay), let envelope = try? member.cipher?.seal(packet) else { continue }
@@ -145,7 +146,7 @@ extension SwarmEngine {
     private mutating func sendDirect(_ packet: [UInt8], to member: Member, now: Instant) {
         guard let connection = openConnection(of: member), let channel = connection.channel else { return }
         try? connection.peerConnection.send(packet, kind: .binary, on: channel, now: now)
-        drainTransmits(of: connection)
+        drainTransmits(of: connection, now: now)
     }
 
     func openConnection(of member: Member) -> Connection? {

@@ -33,7 +33,8 @@ extension SwarmEngine {
 
     /// The addresses of this machine changed: every connection is told, by a restart.
     mutating func networkChanged(now: Instant) {
-        stun.restart(now: now)
+        stun.refresh(now: now)
+        trackers.networkChanged(now: now)
         gun.hurry(now: now)
         for member in Array(members.values) {
             member.session.probe()
@@ -216,12 +217,12 @@ extension SwarmEngine {
     }
 
     /// Offers for a tracker to hand to whoever is there: each is a connection of its own that costs little until answered.
-    mutating func openOffers(_ count: Int, now: Instant) -> [(id: ConnectionID, sdp: String)] {
+    mutating func openOffers(_ count: Int, now: Instant) -> [String] {
         guard configuration.paths.contains(.direct), !isLeaving, let presence = sealedPresence(now: now) else {
             return []
         }
         let waiting = connections.values.filter { $0.peer == nil }.count
-        var offers: [(id: ConnectionID, sdp: String)] = []
+        var offers: [String] = []
         for _ in 0..<max(0, min(count, configuration.mostOpenOffers - waiting)) {
             let connection = makeConnection(to: nil, now: now)
             connection.expiresAt = now + .seconds(60)
@@ -234,7 +235,7 @@ extension SwarmEngine {
                 continue
             }
             drain(connection, now: now)
-            offers.append((connection.id, TrackerBlob(presence: presence, signal: sealed).text))
+            offers.append(TrackerBlob(presence: presence, signal: sealed).text)
         }
         return offers
     }
@@ -296,7 +297,7 @@ extension SwarmEngine {
     /// Tells a member of candidates found since the description was sent.
     mutating func trickle(_ lines: [String], on connection: Connection, now: Instant) {
         guard let peer = connection.peer, let member = members[peer] else { return }
-        let ufrag = connection.peerConnection.localUfrag
+        guard let ufrag = connection.peerConnection.localUfrags.first else { return }
         signal(.candidates(ufrag: ufrag, lines), on: connection, to: member, repeating: false, now: now)
     }
 

@@ -1,5 +1,5 @@
 public import DTLS
-public import ICE
+import ICE
 public import Magnet
 public import SwarmBase
 import WebRTC
@@ -61,8 +61,8 @@ public struct SwarmEngine: ~Copyable {
         self.certificate = certificate
         self.entropy = entropy
         wallAtZero = wall - (now - .zero).milliseconds
-        stun = STUNBindingClient(
-            servers: configuration.stunServers, entropy: self.entropy.fork(), now: now)
+        stun = STUNBindingClient(entropy: self.entropy.fork())
+        for server in configuration.stunServers { stun.addServer(server, now: now) }
         gun = GunPlane(relays: configuration.relays, entropy: self.entropy.fork(), now: now)
         trackers = TrackerPlane(
             trackers: configuration.trackers, firstLink: configuration.relays.count, infoHash: topic.infoHash,
@@ -91,7 +91,7 @@ public struct SwarmEngine: ~Copyable {
 
     /// The addresses of this machine at which the socket can be reached. Call again when they change.
     public mutating func setHostAddresses(_ addresses: [TransportAddress], now: Instant) {
-        let hosts = Candidate.hosts(addresses)
+        let hosts = addresses.enumerated().map { Candidate.host($1, rank: UInt16(clamping: $0)) }
         guard hosts != localCandidates.filter({ $0.kind == .host }) else { return }
         let isFirst = localCandidates.isEmpty
         localCandidates = hosts + localCandidates.filter { $0.kind != .host }
@@ -100,11 +100,21 @@ public struct SwarmEngine: ~Copyable {
 
     /// A datagram came on the node's socket.
     public mutating func handle(datagram: [UInt8], from source: TransportAddress, now: Instant) {
-        if stun.handle(datagram, from: source, now: now) {
+        switch router.route(datagram, from: source) {
+        case .connection(let id):
+            guard let connection = connections[id] else { return }
+            receive(datagram, from: source, on: connection, now: now)
+        case .stunAnswer:
+            stun.handle(stun: datagram, from: source, now: now)
             drainSTUN(now: now)
-            return
+        case .bindingRequest, .channelData, .dht, .dropped:
+            break
         }
-        guard let id = route(datagram, from: source), let connection = connections[id] else { return }
+    }
+
+    private mutating func receive(
+        _ datagram: [UInt8], from source: TransportAddress, on connection: Connection, now: Instant
+    ) {
         if isBlocked(.direct, connection.peer) { return }
         connection.peerConnection.handle(datagram: datagram, from: source, now: now)
         drain(connection, now: now)

@@ -1,6 +1,4 @@
 public import JSON
-public import Magnet
-public import SwarmBase
 
 /// One independent way of discovering members or of exchanging signals.
 public enum Plane: String, CaseIterable, Sendable {

@@ -32,6 +32,7 @@ enum Frame: Equatable, Sendable {
             body.integer(frame.stream)
             body.integer(frame.received)
             body.integer(frame.durable)
+            body.integer(frame.window)
         case .ping(let id):
             type = 3
             body.integer(id)
@@ -77,9 +78,10 @@ enum Frame: Equatable, Sendable {
                     payload: reader.rest()))
         case 2:
             guard let stream: UInt64 = reader.integer(), let received: UInt64 = reader.integer(),
-                let durable: UInt64 = reader.integer(), durable <= received
+                let durable: UInt64 = reader.integer(), let window: UInt16 = reader.integer(), durable <= received
             else { throw .malformed }
-            self = .acknowledgement(Acknowledgement(stream: stream, received: received, durable: durable))
+            self = .acknowledgement(
+                Acknowledgement(stream: stream, received: received, durable: durable, window: window))
         case 3:
             guard let id: UInt64 = reader.integer() else { throw .malformed }
             self = .ping(id: id)
@@ -129,4 +131,6 @@ struct Acknowledgement: Equatable, Sendable {
     /// Everything before this was handed to the application, and the receiver knows so even after a restart: the sender
     /// may forget it.
     var durable: UInt64
+    /// How many fragments from `received` on the receiver takes now; 0 while its application does not keep up.
+    var window: UInt16
 }

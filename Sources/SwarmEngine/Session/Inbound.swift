@@ -3,7 +3,7 @@ import SwarmBase
 /// What has come from another member: puts fragments in order, each once, and messages together.
 struct Inbound: Sendable {
     /// How far ahead of the next expected fragment one is kept.
-    static let window: UInt64 = 1024
+    static let window: UInt16 = 1024
 
     /// One whole message.
     struct Message: Equatable, Sendable {
@@ -40,7 +40,7 @@ struct Inbound: Sendable {
     /// - Returns: the messages it completes, in order.
     mutating func receive(_ frame: DataFrame) -> [Message] {
         if stream != frame.stream { begin(frame) }
-        guard frame.sequence >= expected, frame.sequence - expected < Self.window else { return [] }
+        guard frame.sequence >= expected, frame.sequence - expected < UInt64(Self.window) else { return [] }
         if frame.sequence > expected {
             if early[frame.sequence] == nil, earlyBytes + frame.payload.count <= largestMessage * 2 {
                 earlyBytes += frame.payload.count
@@ -67,8 +67,13 @@ struct Inbound: Sendable {
     }
 
     /// What the sender is to be told; `nil` before anything came.
-    var acknowledgement: Acknowledgement? {
-        stream.map { Acknowledgement(stream: $0, received: expected, durable: committed) }
+    ///
+    /// - Parameter isPaused: the application does not keep up: no more than is under way should come.
+    func acknowledgement(isPaused: Bool) -> Acknowledgement? {
+        stream.map {
+            Acknowledgement(
+                stream: $0, received: expected, durable: committed, window: isPaused ? 0 : Self.window)
+        }
     }
 
     private mutating func begin(_ frame: DataFrame) {

@@ -11,6 +11,8 @@ struct Outbound: Sendable {
     private(set) var base: UInt64
     /// The lowest sequence number that the running peer has not got; from `base` to `next`.
     private(set) var received: UInt64
+    /// How many fragments from `received` on the peer takes.
+    private var window = UInt64(Inbound.window)
     /// The next sequence number to be given out.
     private(set) var next: UInt64
     private(set) var nextMessage: UInt64
@@ -75,6 +77,7 @@ struct Outbound: Sendable {
     mutating func acknowledge(_ acknowledgement: Acknowledgement) -> [UInt64] {
         guard acknowledgement.stream == stream, acknowledgement.received <= next else { return [] }
         received = max(received, acknowledgement.received)
+        window = UInt64(acknowledgement.window)
         let upTo = acknowledgement.durable
         var delivered: [UInt64] = []
         while base < upTo, let fragment = fragments.popFirst() {
@@ -86,7 +89,13 @@ struct Outbound: Sendable {
     }
 
     /// The peer runs anew: it has what was durable, no more.
-    mutating func peerRestarted() { received = base }
+    mutating func peerRestarted() {
+        received = base
+        window = UInt64(Inbound.window)
+    }
+
+    /// Whether the peer takes the fragment with this number now.
+    func isInWindow(_ sequence: UInt64) -> Bool { sequence < received + min(window, UInt64(Inbound.window)) }
 }
 
 /// What an application sends: text or bytes.

@@ -37,7 +37,7 @@ struct Session {
     private var acknowledgementDue: [PathKind: Instant] = [:]
     private var pongs: [(path: PathKind, id: UInt64)] = []
     private var wantsPing: Set<PathKind> = []
-    private var sendsBye = false
+    private var isPaused = false
     private var nextPingID: UInt64 = 1
     private var events = FIFO<Event>()
 
@@ -113,8 +113,12 @@ struct Session {
         for kind in PathKind.allCases where self[kind].isOpen { wantsPing.insert(kind) }
     }
 
-    /// Says good-bye on every path with the next packets.
-    mutating func leave() { sendsBye = true }
+    /// The application keeps up (again), or does not.
+    mutating func setPaused(_ paused: Bool) {
+        guard paused != isPaused else { return }
+        isPaused = paused
+        if let path, inbound.stream != nil { acknowledgementDue[path] = .zero }
+    }
 
     mutating func handleTimeout(now: Instant) {
         if direct.isOpen, !isDirectSuspect, let at = direct.suspicionAt, now >= at {
@@ -166,14 +170,13 @@ struct Session {
         }
         let highest = appendData(to: &packet, on: kind, room: room)
         if let due = acknowledgementDue[kind], due <= now || !packet.isEmpty,
-            let acknowledgement = inbound.acknowledgement
+            let acknowledgement = inbound.acknowledgement(isPaused: isPaused)
         {
             acknowledgementDue[kind] = nil
             Frame.acknowledgement(acknowledgement).write(to: &packet)
         }
         if let highest { self[kind].sentData(highest: highest, now: now) }
         if packet.isEmpty { return nil }
-        if sendsBye { Frame.bye.write(to: &packet) }
         return packet
     }
 
@@ -205,6 +208,8 @@ struct Session {
             if kind == .direct { clearSuspicion() }
         case .ping(let id):
             if pongs.count < 16 { pongs.append((kind, id)) }
+            // With the pong goes how far we are: an acknowledgement that opened the window may have been lost.
+            if inbound.stream != nil { acknowledgementDue[kind] = now }
         case .pong(let id):
             if self[kind].pong(id: id, now: now), kind == .direct { clearSuspicion() }
         case .bye:
@@ -234,9 +239,8 @@ struct Session {
         if kind == .relay, relay.packetsInFlight >= configuration.relayWindow { return nil }
         let limit = min(configuration.largestPacket, room)
         var cursor = max(self[kind].cursor, outbound.received)
-        guard cursor - outbound.received < Inbound.window else { return nil }
         var highest: UInt64?
-        while let fragment = outbound.fragment(cursor) {
+        while outbound.isInWindow(cursor), let fragment = outbound.fragment(cursor) {
             let size = Frame.overhead + DataFrame.headerSize + fragment.payload.count
             guard highest == nil || packet.count + size <= limit else { break }
             Frame.data(fragment).write(to: &packet)
