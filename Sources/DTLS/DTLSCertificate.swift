@@ -53,7 +53,10 @@ internal import COpenSSL
         let suites =
             "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:"
             + "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-CHACHA20-POLY1305"
+        // We never send SRTP, but there are peers that end every session without a profile for it (RFC 5764 §4.1).
+        let mediaProfiles = "SRTP_AEAD_AES_128_GCM:SRTP_AES128_CM_SHA1_80"
         guard unsafe swarm_SSL_CTX_set_dtls12_only(context) == 1,
+            unsafe SSL_CTX_set_tlsext_use_srtp(context, mediaProfiles) == 0,
             unsafe SSL_CTX_set_cipher_list(context, suites) == 1,
             unsafe swarm_SSL_CTX_set1_groups_list(context, "X25519:P-256") == 1,
             unsafe swarm_SSL_CTX_set_max_send_fragment(context, DTLSTransport.maximumRecordLength) == 1,

@@ -37,6 +37,17 @@ import Testing
         #expect(pair.datagrams.allSatisfy { (20...63).contains($0[0]) })
     }
 
+    @Test func negotiatesAnSRTPProfile() throws {
+        // Some peers end a session that has none, although only data channels are wanted (RFC 5764 §4.1.1).
+        var pair = try LossyPair()
+        pair.start()
+        pair.run()
+        let offered: [UInt8] = [0, 14, 0, 7, 0, 4, 0, 7, 0, 1, 0]
+        let chosen: [UInt8] = [0, 14, 0, 5, 0, 2, 0, 7, 0]
+        #expect(pair.datagrams[0].firstRange(of: offered) != nil)
+        #expect(pair.datagrams[1].firstRange(of: chosen) != nil)
+    }
+
     @Test func refusesLengthsOutsideTheBounds() throws {
         var pair = try LossyPair()
         #expect(throws: DTLSError.notConnected) { try pair.client.send([1]) }
