@@ -126,7 +126,7 @@ let package = Package(
         .testTarget(
             name: "SwarmEngineTests",
             dependencies: [
-                "SwarmBase", "JSON", "Magnet", "SEA", "DTLS", "Gun", "Tracker", "SwarmEngine", crypto,
+                "SwarmBase", "JSON", "Magnet", "SEA", "DTLS", "Gun", "Tracker", "SwarmEngine", "CVirtualClock", crypto,
             ],
             swiftSettings: house),
         .testTarget(

@@ -191,6 +191,20 @@ private struct Pair {
         #expect(pair.delivered[0] == [1, 2, 3, 4])
     }
 
+    @Test func aSlowApplicationHoldsTheSenderUp() throws {
+        var pair = Pair(seed: 7)
+        pair.open(.direct)
+        pair.sessions[1].setPaused(true)
+        _ = pair.sessions[0].send(.text("first"))
+        try pair.run(until: .zero + .seconds(1))
+        for number in 0..<3000 { _ = pair.sessions[0].send(.text("\(number)")) }
+        try pair.run(until: .zero + .seconds(5))
+        #expect(pair.received[1].count < 1100)
+        pair.sessions[1].setPaused(false)
+        try pair.run(until: .zero + .seconds(10))
+        #expect(pair.received[1].count == 3001)
+    }
+
     @Test func aSilentMemberIsAway() throws {
         var pair = Pair(seed: 5)
         pair.open(.relay)
@@ -220,7 +234,8 @@ private struct Pair {
     @Test func roundTrips() throws {
         let frames: [Frame] = [
             .data(DataFrame(stream: 1, sequence: 5, base: 2, message: 3, flags: [.first, .text], payload: [1, 2])),
-            .acknowledgement(Acknowledgement(stream: 9, received: 8, durable: 7)), .ping(id: 1), .pong(id: 2), .bye,
+            .acknowledgement(Acknowledgement(stream: 9, received: 8, durable: 7, window: 6)), .ping(id: 1),
+            .pong(id: 2), .bye,
         ]
         var packet: [UInt8] = []
         for frame in frames { frame.write(to: &packet) }
