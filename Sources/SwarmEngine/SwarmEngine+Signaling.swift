@@ -97,8 +97,9 @@ extension SwarmEngine {
         guard signal.recipient == peerID, signal.sender != peerID else { return refuse(.notForUs) }
         guard isFresh(signal.timestamp, now: now) else { return refuse(.stale) }
         guard let member = members[signal.sender], member.cipher != nil else { return refuse(.notForUs) }
-        let isNew = seenSignals.insert(signal.id, now: now)
-        guard configuration.paths.contains(.direct) else { return }
+        let sighting = seenSignals.insert(signal.id, plane: plane, now: now)
+        guard sighting != .copy, configuration.paths.contains(.direct) else { return }
+        let isNew = sighting == .new
         switch signal.content {
         case .offer(let sdp):
             takeOffer(sdp, signal, from: member, isNew: isNew, now: now)
@@ -261,7 +262,10 @@ extension SwarmEngine {
             refuse(.stale)
             return nil
         }
-        guard seenSignals.insert(offer.id, now: now) else {
+        switch seenSignals.insert(offer.id, plane: .tracker, now: now) {
+        case .new: break
+        case .copy: return nil
+        case .replayed:
             refuse(.replayed)
             return nil
         }

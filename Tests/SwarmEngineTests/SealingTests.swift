@@ -138,11 +138,13 @@ private func topic(secret: String? = nil) throws -> Topic {
 
     @Test func seenSignalsAreBounded() {
         var seen = SeenSignals()
-        #expect(seen.insert(1, now: .zero) == true)
-        #expect(seen.insert(1, now: .zero) == false)
-        #expect(seen.insert(1, now: .zero + .seconds(301)) == true)
-        for id in UInt64(10)..<20_000 { _ = seen.insert(id, now: .zero + .seconds(302)) }
-        #expect(seen.insert(19_999, now: .zero + .seconds(302)) == false)
+        #expect(seen.insert(1, plane: .gun, now: .zero) == .new)
+        #expect(seen.insert(1, plane: .tracker, now: .zero) == .copy)
+        #expect(seen.insert(1, plane: .gun, now: .zero) == .replayed)
+        #expect(seen.insert(1, plane: .gun, now: .zero + .seconds(301)) == .new)
+        for id in UInt64(10)..<20_000 { _ = seen.insert(id, plane: .gun, now: .zero + .seconds(302)) }
+        #expect(seen.insert(19_999, plane: .gun, now: .zero + .seconds(302)) == .replayed)
+        #expect(seen.insert(10, plane: .gun, now: .zero + .seconds(302)) == .new, "the oldest made room")
     }
 }
 

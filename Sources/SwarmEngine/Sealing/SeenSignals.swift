@@ -6,17 +6,27 @@ struct SeenSignals: Sendable {
     static let kept: Duration = .seconds(300)
     static let most = 8192
 
-    private var ids: Set<UInt64> = []
+    /// What is known of an id.
+    enum Sighting: Equatable {
+        case new
+        /// The same signal by another carrier: expected, and harmless.
+        case copy
+        /// The same signal by the same carrier.
+        case replayed
+    }
+
+    private var planes: [UInt64: Set<Plane>] = [:]
     private var order = FIFO<(id: UInt64, at: Instant)>()
 
-    /// - Returns: whether the id is new; it is remembered.
-    mutating func insert(_ id: UInt64, now: Instant) -> Bool {
-        while let first = order.first, now - first.at > Self.kept || ids.count >= Self.most {
-            ids.remove(first.id)
+    /// Remembers that a signal came by a plane.
+    mutating func insert(_ id: UInt64, plane: Plane, now: Instant) -> Sighting {
+        while let first = order.first, now - first.at > Self.kept || planes.count >= Self.most {
+            planes[first.id] = nil
             _ = order.popFirst()
         }
-        guard ids.insert(id).inserted else { return false }
+        if planes[id] != nil { return planes[id]?.insert(plane).inserted == true ? .copy : .replayed }
+        planes[id] = [plane]
         order.append((id, now))
-        return true
+        return .new
     }
 }
