@@ -1,0 +1,120 @@
+import SwarmBase
+import Testing
+
+@testable import SwarmEngine
+
+@Suite struct NegotiationTests {
+    private let a = ConnectionID(value: 1)
+    private let b = ConnectionID(value: 2)
+    private let later = Instant.zero + .seconds(20)
+
+    @Test func theDeciderIgnoresDirectedOffers() {
+        let decider = Negotiation(decides: true, now: .zero)
+        #expect(decider.verdict(onOffer: a, attempt: 5) == .ignore)
+        #expect(decider.mayOffer == .zero)
+        #expect(Negotiation(decides: false, now: .zero).mayOffer == nil)
+    }
+
+    @Test func theOtherFollowsTheHighestAttempt() {
+        var other = Negotiation(decides: false, now: .zero)
+        #expect(other.verdict(onOffer: a, attempt: 5) == .answer)
+        other.answered(a, attempt: 5, deadline: later)
+        #expect(other.verdict(onOffer: a, attempt: 5) == .repeatAnswer)
+        #expect(other.verdict(onOffer: b, attempt: 5) == .ignore)
+        #expect(other.verdict(onOffer: b, attempt: 4) == .ignore)
+        #expect(other.verdict(onOffer: b, attempt: 6) == .answer)
+        other.opened(a)
+        #expect(other.verdict(onOffer: a, attempt: 6) == .restart)
+        other.answered(a, attempt: 6, deadline: later)
+        #expect(other.phase == .connected, "a restart leaves the channel open")
+    }
+
+    @Test func anAnswerCountsOnce() {
+        var decider = Negotiation(decides: true, now: .zero)
+        decider.offered(a, wall: 100, deadline: later)
+        #expect(decider.takesAnswer(b, attempt: 100, toOpenOffer: false, deadline: later) == false)
+        #expect(decider.takesAnswer(a, attempt: 99, toOpenOffer: false, deadline: later) == false)
+        #expect(decider.takesAnswer(a, attempt: 100, toOpenOffer: false, deadline: later) == true)
+        #expect(decider.takesAnswer(a, attempt: 100, toOpenOffer: false, deadline: later) == false)
+        decider.opened(a)
+        decider.restarted(wall: 50)
+        #expect(decider.attempt == 101, "attempts grow also when the clock steps back")
+        #expect(decider.takesAnswer(a, attempt: 101, toOpenOffer: false, deadline: later) == true)
+        #expect(decider.isRestarting == false)
+    }
+
+    @Test func openOffersYieldToWhatIsUnderWay() {
+        var decider = Negotiation(decides: true, now: .zero)
+        #expect(decider.takesOpenOffer == true)
+        decider.offered(a, wall: 100, deadline: later)
+        #expect(decider.takesOpenOffer == false)
+        #expect(decider.takesAnswer(b, attempt: 0, toOpenOffer: true, deadline: later) == false)
+        var other = Negotiation(decides: false, now: .zero)
+        other.answered(a, attempt: 100, deadline: later)
+        #expect(other.takesAnswer(b, attempt: 101, toOpenOffer: true, deadline: later) == true, "the decider chose it")
+        #expect(other.connection == b)
+    }
+
+    @Test func failuresWaitEverLonger() throws {
+        var decider = Negotiation(decides: true, now: .zero)
+        var last = Duration.zero
+        for _ in 0..<12 {
+            decider.offered(a, wall: 1, deadline: later)
+            decider.ended(now: .zero, jitter: 1)
+            let wait: Duration = try #require(decider.mayOffer) - Instant.zero
+            #expect(wait >= last && wait <= .seconds(30))
+            last = wait
+        }
+        #expect(last == .seconds(30))
+        decider.offered(a, wall: 1, deadline: later)
+        decider.opened(a)
+        decider.ended(now: .zero, jitter: 1)
+        #expect(decider.mayOffer == .zero + .milliseconds(500), "what once worked is tried again soon")
+    }
+}
+
+@Suite struct RedialTests {
+    @Test func theFirstRetryIsWithinAQuarterSecond() throws {
+        var entropy = Entropy.seed(1)
+        for _ in 0..<100 {
+            var redial = Redial(now: .zero)
+            #expect(redial.dialAt == .zero)
+            redial.dialing()
+            redial.opened(now: .zero)
+            redial.closed(now: .zero + .seconds(60), entropy: &entropy)
+            let wait: Duration = try #require(redial.dialAt) - (Instant.zero + .seconds(60))
+            #expect(wait > .zero && wait <= .milliseconds(250))
+        }
+    }
+
+    @Test func waitsGrowToABoundAndHurryEndsThem() throws {
+        var entropy = Entropy.seed(2)
+        var redial = Redial(now: .zero)
+        for _ in 0..<20 { redial.closed(now: .zero, entropy: &entropy) }
+        let wait: Duration = try #require(redial.dialAt) - Instant.zero
+        #expect(wait >= .seconds(7) && wait <= .seconds(15))
+        redial.hurry(now: .zero)
+        #expect(redial.dialAt == .zero)
+    }
+}
+
+@Suite struct RelaySlotsTests {
+    @Test func slotsGoRoundAndStatesGrow() {
+        var slots = RelaySlots()
+        var last = -1.0
+        var seen: Set<Int> = []
+        for step in 0..<200 {
+            // The wall clock steps back in the middle.
+            let (slot, state) = slots.take(now: .zero, wall: step < 100 ? 1_000_000 : 900_000)
+            #expect(state > last)
+            last = state
+            seen.insert(slot)
+        }
+        #expect(seen.count == RelaySlots.count)
+        #expect(slots.clear(now: .zero, wall: 1_000_000) == nil)
+        let cleared = slots.clear(now: .zero + .seconds(10), wall: 1_000_000)
+        #expect(cleared?.slots.count == RelaySlots.count)
+        #expect(cleared?.state ?? 0 > last)
+        #expect(slots.clearAt == nil)
+    }
+}
