@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 
 /// The program: each subcommand has a folder of its own.
 @main
@@ -6,5 +7,45 @@ struct SwarmSpaceCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "swarm-space",
         abstract: "Peer-to-peer connectivity that keeps working.",
-        subcommands: [PairCommand.self])
+        discussion: """
+            Everybody who joins a swarm by the same magnet link, or by the same name and secret, can talk to everybody \
+            else in it, whatever network each is in: directly where that is possible, through relays, end-to-end \
+            encrypted, where it is not.
+
+            EXAMPLES
+              swarm-space demo                          watch a swarm form, lose its paths and recover
+              swarm-space serve                         be tracker, relay and STUN server for others
+              swarm-space invite meadow --tracker URL   print the link that others join by
+              swarm-space join LINK                     join, and chat
+            """,
+        subcommands: [ServeCommand.self, InviteCommand.self, IDCommand.self, PairCommand.self])
+
+    /// Runs the program. Errors are one line on standard error; the status says of which kind they are.
+    static func main() async {
+        do {
+            var command = try await asyncParseAsRoot()
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch let failure as CommandFailure {
+            end(failure)
+        } catch  where exitCode(for: error) == .validationFailure {
+            let problem = message(for: error).split(separator: "\n").joined(separator: " ")
+            let name = CommandLine.arguments.dropFirst().first.flatMap { argument in
+                configuration.subcommands.first { $0._commandName == argument }.map { " \($0._commandName)" }
+            }
+            end(CommandFailure(.usage, "\(problem) (see 'swarm-space\(name ?? "") --help')"))
+        } catch {
+            exit(withError: error)
+        }
+    }
+
+    private static func end(_ failure: CommandFailure) -> Never {
+        let output = ConsoleOutput()
+        output.note("swarm-space: \(failure.message)")
+        output.flush()
+        Glibc.exit(failure.status.rawValue)
+    }
 }
