@@ -6,6 +6,8 @@ extension SwarmEngine {
     mutating func announcePresence(now: Instant) {
         presenceAt = now + configuration.presenceInterval * Double.random(in: 0.8...1, using: &entropy)
         followPresence(now: now)
+        gun.refresh(topic.inboxSoul(of: peerID), now: now)
+        gun.refresh(topic.presenceSoul(day: day(now)), now: now)
         guard let sealed = sealedPresence(now: now) else { return }
         gun.publish(
             sealed.base64URL, key: topic.tag(of: peerID), of: topic.presenceSoul(day: day(now)),
@@ -89,6 +91,7 @@ extension SwarmEngine {
             peer: peer, inbox: topic.inboxSoul(of: peer),
             session: Session(configuration: configuration.session, outbound: outbound),
             negotiation: Negotiation(decides: peerID < peer, now: now))
+        member.session.setPaused(isPaused)
         members[peer] = member
         return member
     }

@@ -80,6 +80,12 @@ struct GunPlane {
         client.subscribe(soul, now: now)
     }
 
+    /// Asks the relays again for a soul we follow: some lose track of a subscription while its writer was away.
+    mutating func refresh(_ soul: String, now: Instant) {
+        guard let soul = Soul(soul) else { return }
+        client.refresh(soul, now: now)
+    }
+
     /// Writes a text that is to be kept, and repeated until a relay has it.
     mutating func publish(_ text: String, key: String, of soul: String, state: Double, now: Instant) {
         put([(key, .string(text))], of: soul, state: state, isDurable: true, now: now)
