@@ -13,10 +13,10 @@ struct SwarmSpaceCommand: AsyncParsableCommand {
             encrypted, where it is not.
 
             EXAMPLES
-              swarm-space demo                          watch a swarm form, lose its paths and recover
-              swarm-space serve                         be tracker, relay and STUN server for others
-              swarm-space invite meadow --tracker URL   print the link that others join by
-              swarm-space join LINK                     join, and chat
+              swarm-space demo                    a swarm forms, fails, recovers
+              swarm-space serve                   help others meet
+              swarm-space invite NAME --tracker URL --relay URL
+              swarm-space join LINK               join by the link, and chat
             """,
         subcommands: [ServeCommand.self, InviteCommand.self, IDCommand.self, PairCommand.self])
 

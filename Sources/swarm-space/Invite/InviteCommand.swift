@@ -14,8 +14,10 @@ struct InviteCommand: AsyncParsableCommand {
             tell that to the others some other way.
 
             EXAMPLES
-              swarm-space invite meadow --tracker wss://node.example.org/ --relay wss://node.example.org/gun
-              swarm-space invite meadow --secret "correct horse" --relay wss://node.example.org/gun
+              swarm-space invite meadow --tracker wss://node.example.org/ \\
+                --relay wss://node.example.org/gun
+              swarm-space invite meadow --secret "correct horse" \\
+                --relay wss://node.example.org/gun
             """)
 
     @Argument(help: "The swarm's name: everybody who uses the same name (and secret) meets.")

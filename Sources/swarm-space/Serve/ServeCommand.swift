@@ -15,10 +15,11 @@ struct ServeCommand: AsyncParsableCommand {
             members seal. SIGINT and SIGTERM end it cleanly.
 
             EXAMPLES
-              swarm-space serve                                    on port 7750, everything in memory
-              swarm-space serve --data /var/lib/swarm-space        what the relay holds outlives a restart
-              swarm-space serve --port 443 --tls-cert chain.pem --tls-key key.pem --public-name node.example.org
-              swarm-space serve --peer wss://other.example/gun     share the graph with another relay
+              swarm-space serve                     port 7750, all in memory
+              swarm-space serve --data DIRECTORY    the graph outlives a restart
+              swarm-space serve --peer GUN-URL      share the graph with a relay
+              swarm-space serve --port 443 --public-name node.example.org \\
+                --tls-cert chain.pem --tls-key key.pem
             """)
 
     @Option(
