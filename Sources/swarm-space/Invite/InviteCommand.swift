@@ -34,7 +34,10 @@ struct InviteCommand: AsyncParsableCommand {
 
     func validate() throws {
         if name.isEmpty { throw ValidationError("give the swarm a name") }
-        if MagnetLink(name) != nil { throw ValidationError("this is a magnet link already: join by it") }
+        // `join` takes whatever begins like this for a link.
+        if name.prefix(7).lowercased() == "magnet:" {
+            throw ValidationError("this is a magnet link already: join by it")
+        }
         if secret?.isEmpty == true { throw ValidationError("--secret: leave it out, or give one") }
         for url in tracker {
             let scheme = url.prefix { $0 != ":" }.lowercased()
