@@ -99,7 +99,9 @@ extension SwarmEngine {
                 member.isAnnounced = true
                 events.append(.peer(member.peer, name: member.presence?.name ?? "", path: path))
             case .pathChanged(let path, let rtt):
-                events.append(.path(member.peer, path, rtt: rtt))
+                // A path that has just opened has carried no ping yet; ICE has measured it, though.
+                let measured = path == .direct ? openConnection(of: member)?.peerConnection.roundTripTime : nil
+                events.append(.path(member.peer, path, rtt: rtt ?? measured))
             case .message(let message, let path):
                 events.append(.message(from: member.peer, message.content, path: path, sequence: message.number))
             case .inboundAdvanced(let stream, let next):

@@ -62,6 +62,7 @@ extension SwarmEngine {
             var arrived = Inbound(largestMessage: configuration.session.largestMessage)
             if let kept = inbound[peer] { arrived.restore(stream: kept.stream, next: kept.next) }
             member.session = Session(configuration: configuration.session, outbound: stream, inbound: arrived)
+            member.session.setPaused(isPaused)
         }
     }
 

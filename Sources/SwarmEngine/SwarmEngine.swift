@@ -35,6 +35,7 @@ public struct SwarmEngine: ~Copyable {
     var lastPresenceTimestamp: UInt64 = 0
     var presenceDays: Set<Int> = []
     var isLeaving = false
+    var isPaused = false
 
     // Outputs.
     var transmits = FIFO<Transmit>()

@@ -6,12 +6,16 @@ public struct SwarmError: Error, Equatable, Sendable, CustomStringConvertible {
 
         /// The invite is neither a magnet link nor a name.
         public static let invalidInvite = Code(name: "invalidInvite")
+        /// A URL or an address of the configuration cannot be used.
+        public static let invalidConfiguration = Code(name: "invalidConfiguration")
         /// The identity or the kept state cannot be read or written.
         public static let storage = Code(name: "storage")
         /// The socket cannot be bound.
         public static let network = Code(name: "network")
         /// The message is too large, or too many wait for that member.
         public static let notSent = Code(name: "notSent")
+        /// A value that cannot be in the shared state.
+        public static let invalidValue = Code(name: "invalidValue")
         /// The swarm has been left.
         public static let left = Code(name: "left")
     }
@@ -27,4 +31,6 @@ public struct SwarmError: Error, Equatable, Sendable, CustomStringConvertible {
     }
 
     public var description: String { message }
+
+    static let hasLeft = SwarmError(.left, "the swarm has been left: join it anew")
 }

@@ -18,7 +18,8 @@ struct SwarmSpaceCommand: AsyncParsableCommand {
               swarm-space invite NAME --tracker URL --relay URL
               swarm-space join LINK               join by the link, and chat
             """,
-        subcommands: [ServeCommand.self, InviteCommand.self, IDCommand.self, PairCommand.self])
+        subcommands: [
+            JoinCommand.self, ServeCommand.self, InviteCommand.self, IDCommand.self, PairCommand.self])
 
     /// Runs the program. Errors are one line on standard error; the status says of which kind they are.
     static func main() async {

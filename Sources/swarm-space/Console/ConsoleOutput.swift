@@ -16,11 +16,19 @@ final class ConsoleOutput: Sendable {
     /// Writes one line to standard output.
     func line(_ text: String) { line(Array(text.utf8)) }
 
+    /// Writes to standard output what is no whole line: a prompt.
+    func text(_ text: String) { write(Array(text.utf8), to: STDOUT_FILENO) }
+
     /// Writes one line to standard error: for people, never for programs.
     func note(_ text: String) { write(Array("\(text)\n".utf8), to: STDERR_FILENO) }
 
     /// Returns when everything is written.
     func flush() { queue.sync {} }
+
+    /// Waits until everything is written: so that a reader who does not keep up slows down who writes.
+    func written() async {
+        await withCheckedContinuation { continuation in queue.async { continuation.resume() } }
+    }
 
     private func write(_ bytes: [UInt8], to descriptor: CInt) {
         queue.async {

@@ -1,0 +1,301 @@
+import DTLS
+import Magnet
+import NIOCore
+import NIOPosix
+import SwarmBase
+import SwarmEngine
+import SwarmTransport
+
+/// One member at work: the engine, and the socket, links, timer and store that it is given.
+///
+/// Confined to its event loop: nothing here hops, and nothing but the event loop calls.
+final class Node {
+    let eventLoop: any EventLoop
+    let configuration: SwarmConfiguration
+    let mailbox: EventMailbox
+    var engine: SwarmEngine
+    /// Members that some plane has told of, or that a session is up with, and that have not left.
+    private(set) var present: Set<PeerID> = []
+
+    private var port: UDPPort
+    private var portNumber: UInt16
+    private var links: Links?
+    private var timer: LoopTimer?
+    private var writer: ConversationWriter?
+    private let store: SQLiteStore?
+    private var addressWatcher: LocalAddressWatcher?
+    private var wallClock: RepeatedTask?
+    private var isDraining = false
+    private var mustDrainAgain = false
+    private var isPaused = false
+    /// The end has begun.
+    private var leaving: EventLoopPromise<Void>?
+    private var isOver = false
+    /// Whether the end has begun.
+    var isLeaving: Bool { leaving != nil }
+
+    /// - Parameters:
+    ///   - relays: the GUN relays of invite and configuration together; `trackers` likewise.
+    init(
+        eventLoop: any EventLoop, configuration: SwarmConfiguration, trackers: [String], relays: [String],
+        topic: Topic, kept: KeptState, certificate: DTLSCertificate, mailbox: EventMailbox
+    ) {
+        self.eventLoop = eventLoop
+        self.configuration = configuration
+        self.mailbox = mailbox
+        store = kept.store
+        var settings = SwarmEngineConfiguration()
+        settings.name = configuration.name
+        settings.trackers = trackers
+        settings.relays = relays
+        settings.paths = configuration.paths
+        settings.isDurable = kept.store != nil
+        let now = Instant(eventLoop.now)
+        engine = SwarmEngine(
+            configuration: settings, topic: topic, identity: kept.identity, certificate: certificate, entropy: .system,
+            now: now, wall: MonotonicClock.wallMilliseconds)
+        engine.restore(kept.records.map { (String(decoding: $0.key, as: UTF8.self), $0.value) }, now: now)
+        portNumber = configuration.port
+        port = UDPPort(eventLoop: eventLoop, configuration: UDPPortConfiguration(port: configuration.port))
+        timer = LoopTimer(eventLoop: eventLoop) { [weak self] in self?.timeout() }
+        links = Links(eventLoop: eventLoop, logger: configuration.logger) { [weak self] in self?.take($0) }
+        if let store = kept.store {
+            writer = ConversationWriter(
+                eventLoop: eventLoop, store: store, namespace: KeptState.namespace(of: topic)
+            ) { [weak self] batch in
+                self?.stored(through: batch)
+            } onFailure: { [weak self] error in
+                self?.publish(.warning("conversations cannot be kept at present: \(error)"))
+            }
+        }
+    }
+
+    var now: Instant { Instant(eventLoop.now) }
+
+    // MARK: The beginning
+
+    /// Binds the socket, and begins to look for others.
+    ///
+    /// - Returns: fails with `UDPPortError`.
+    func start() -> EventLoopFuture<Void> {
+        eventLoop.assertInEventLoop()
+        return openPort().assumeIsolated().map { _ in self.begin() }.nonisolated()
+    }
+
+    private func begin() {
+        guard leaving == nil else { return }
+        addressWatcher = LocalAddressWatcher(eventLoop: eventLoop) { [weak self] _ in self?.networkChanged() }
+        tellAddresses()
+        let bound = NIOLoopBound(Weak(self), eventLoop: eventLoop)
+        wallClock = eventLoop.scheduleRepeatedTask(initialDelay: .seconds(10), delay: .seconds(10)) { task in
+            guard let node = bound.value.node else { return task.cancel() }
+            node.engine.setWallClock(MonotonicClock.wallMilliseconds, now: node.now)
+        }
+        for server in configuration.stunServers.compactMap({ MagnetLink.Endpoint($0) }) { findSTUNServer(server) }
+        timeout()
+    }
+
+    private func openPort() -> EventLoopFuture<TransportAddress> {
+        port.onDatagram = { [weak self] datagram, source in self?.received(datagram, from: source) }
+        port.onReadComplete = { [weak self] in self?.drain() }
+        return port.bind().assumeIsolated().map { address in
+            self.portNumber = address.port
+            self.port.onClose = { [weak self] in self?.portClosed() }
+            return address
+        }.nonisolated()
+    }
+
+    /// The socket went away under us: the same port is opened anew, each second until it works.
+    private func portClosed() {
+        guard leaving == nil else { return }
+        publish(.warning("the UDP port was closed by the system: opening it anew"))
+        eventLoop.assumeIsolated().scheduleTask(in: .seconds(1)) { [weak self] () -> Void in self?.reopenPort() }
+    }
+
+    private func reopenPort() {
+        guard leaving == nil else { return }
+        port = UDPPort(eventLoop: eventLoop, configuration: UDPPortConfiguration(port: portNumber))
+        openPort().assumeIsolated().whenComplete { result in
+            if case .failure = result {
+                self.eventLoop.assumeIsolated().scheduleTask(in: .seconds(1)) { [weak self] () -> Void in
+                    self?.reopenPort()
+                }
+            } else {
+                self.networkChanged()
+            }
+        }
+    }
+
+    /// Asks for the address of a STUN server, again every half minute while nobody knows it.
+    private func findSTUNServer(_ server: MagnetLink.Endpoint) {
+        guard leaving == nil else { return }
+        server.resolved(on: eventLoop).assumeIsolated().whenSuccess { address in
+            guard self.leaving == nil else { return }
+            if let address {
+                self.engine.addSTUNServer(address, now: self.now)
+                self.drain()
+            } else {
+                self.publish(.warning("the address of the STUN server \(server.host) cannot be found"))
+                self.eventLoop.assumeIsolated().scheduleTask(in: .seconds(30)) { [weak self] () -> Void in
+                    self?.findSTUNServer(server)
+                }
+            }
+        }
+    }
+
+    // MARK: What happens
+
+    private func received(_ datagram: [UInt8], from source: TransportAddress) {
+        guard leaving == nil else { return }
+        engine.handle(datagram: datagram, from: source, now: now)
+    }
+
+    private func take(_ report: Links.Report) {
+        // What comes once we have said good-bye would be noted as read and yet be read by nobody.
+        guard leaving == nil else { return }
+        switch report {
+        case .opened(let link): engine.linkOpened(link, now: now)
+        case .closed(let link): engine.linkClosed(link, now: now)
+        case .frame(let link, let frame): engine.receive(frame: frame, on: link, now: now)
+        case .endOfBatch: drain()
+        }
+    }
+
+    private func timeout() {
+        guard !isOver else { return }
+        engine.handleTimeout(now: now)
+        drain()
+    }
+
+    private func stored(through batch: UInt64) {
+        engine.stored(through: batch, now: now)
+        drain()
+    }
+
+    private func networkChanged() {
+        guard leaving == nil else { return }
+        tellAddresses()
+        links?.probe()
+        drain()
+    }
+
+    private func tellAddresses() {
+        var addresses = addressWatcher?.addresses ?? []
+        let loopback = IPAddress.v4(0x7f00_0001)
+        if configuration.includesLoopback, !addresses.contains(loopback) { addresses.append(loopback) }
+        engine.setHostAddresses(addresses.map { TransportAddress($0, port: portNumber) }, now: now)
+    }
+
+    /// The application has read enough that members may send again.
+    func keepsUp() {
+        eventLoop.assertInEventLoop()
+        guard isPaused else { return }
+        isPaused = false
+        engine.setPaused(false, now: now)
+        drain()
+    }
+
+    // MARK: What is to be done about it
+
+    /// Carries out everything that the last input caused.
+    func drain() {
+        eventLoop.assertInEventLoop()
+        // A link that is closed for being slow reports so while its frame is handed over.
+        mustDrainAgain = true
+        guard !isDraining, !isOver else { return }
+        isDraining = true
+        defer { isDraining = false }
+        while mustDrainAgain {
+            mustDrainAgain = false
+            while let transmit = engine.pollTransmit() { port.send(transmit) }
+            while let action = engine.pollLink() { links?.perform(action) }
+            if let writer, !writer.isBusy, let batch = engine.pollStorage() { writer.write(batch) }
+            while let event = engine.pollEvent() { publish(event) }
+        }
+        port.flush()
+        timer?.schedule(at: engine.nextTimeout)
+    }
+
+    private func publish(_ event: SwarmEvent) {
+        switch event {
+        case .discovered(let peer, _), .peer(let peer, _, _): present.insert(peer)
+        case .left(let peer): present.remove(peer)
+        default: break
+        }
+        guard mailbox.append(event), !isPaused else { return }
+        isPaused = true
+        engine.setPaused(true, now: now)
+        mustDrainAgain = true
+    }
+
+    /// How it stands with the relays and trackers that have been dialled.
+    var linkStatus: [LinkStatus] { links?.status ?? [] }
+
+    /// The number of the UDP port.
+    var boundPort: UInt16 { portNumber }
+
+    /// What passed through the socket so far.
+    var counters: UDPPortCounters { port.counters }
+
+    // MARK: The end
+
+    /// Says good-bye, lets it leave, and closes everything; the same again when called again.
+    func leave() -> EventLoopFuture<Void> {
+        eventLoop.assertInEventLoop()
+        if let leaving { return leaving.futureResult }
+        let promise = eventLoop.makePromise(of: Void.self)
+        leaving = promise
+        addressWatcher?.stop()
+        wallClock?.cancel()
+        engine.leave(now: now)
+        engine.handleTimeout(now: now)
+        drain()
+        waitForGoodByes(since: now)
+        return promise.futureResult
+    }
+
+    /// Sockets get 300 ms at most to take what is to be sent; disks a second.
+    private func waitForGoodByes(since start: Instant) {
+        let elapsed = now - start
+        let mustWait =
+            elapsed < .milliseconds(300) && (links?.bufferedBytes ?? 0) > 0
+            || elapsed < .seconds(1) && writer?.isBusy == true
+        guard mustWait else {
+            links?.closeAll()
+            return waitForClosing(since: now)
+        }
+        eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(10)) { () -> Void in
+            self.waitForGoodByes(since: start)
+        }
+    }
+
+    /// A connection that is closed by both sides loses nothing that was sent on it.
+    private func waitForClosing(since start: Instant) {
+        guard links?.isIdle == false, now - start < .milliseconds(200) else { return finish() }
+        eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(10)) { () -> Void in
+            self.waitForClosing(since: start)
+        }
+    }
+
+    private func finish() {
+        isOver = true
+        timer?.cancel()
+        port.close()
+        mailbox.finish()
+        guard let store else { return leaving?.succeed() ?? () }
+        // A disk that hangs must not keep the program from ending.
+        let limit = eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(500)) { () -> Void in
+            self.leaving?.succeed()
+        }
+        NIOThreadPool.singleton.runIfActive(eventLoop: eventLoop) { store.close() }.assumeIsolated().whenComplete { _ in
+            limit.cancel()
+            self.leaving?.succeed()
+        }
+    }
+}
+
+/// For tasks that must not keep a node alive.
+struct Weak {
+    weak var node: Node?
+    init(_ node: Node) { self.node = node }
+}

@@ -1,0 +1,57 @@
+public import Logging
+import Magnet
+public import SwarmEngine
+import SwarmTransport
+
+/// How a member takes part in a swarm.
+public struct SwarmConfiguration: Sendable {
+    /// The name others see, at most 64 bytes of UTF-8.
+    public var name = ""
+    /// WebTorrent trackers beside those of the invite: `ws:` or `wss:` URLs.
+    public var trackers: [String] = []
+    /// GUN relays beside those of the invite: `ws:`, `wss:`, `http:` or `https:` URLs.
+    public var relays: [String] = []
+    /// STUN servers, `HOST:PORT` each.
+    public var stunServers: [String] = []
+    /// The paths that may carry messages. Signals still travel by every plane.
+    public var paths: Set<PathKind> = Set(PathKind.allCases)
+    /// The UDP port; 0 takes a free one.
+    public var port: UInt16 = 0
+    /// Where identity and conversations are kept; `nil` keeps nothing, and the identity is a new one each time.
+    public var dataDirectory: String?
+    /// Whether members on the same machine are told of loopback, also when the machine has other addresses.
+    public var includesLoopback = false
+    /// How many events may be unread before members are asked to send no more; at half of it they may again.
+    public var mostUnreadEvents = 1000
+    /// Where connections to relays and trackers are logged. Nothing of what members say is.
+    public var logger = Logger(label: "swarm-space") { _ in SwiftLogNoOpLogHandler() }
+
+    public init() {}
+
+    /// How many relays, and how many trackers, are used at most.
+    static let mostSites = 32
+
+    /// Throws what is wrong with it, if anything; `Swarm.join` does that too.
+    public func validate() throws(SwarmError) {
+        for url in trackers where !Self.isTracker(url) {
+            throw SwarmError(
+                .invalidConfiguration, "\(url) is no tracker: give a WebSocket URL, such as wss://node.example.org/")
+        }
+        for url in relays where WebSocketURL(url) == nil {
+            throw SwarmError(
+                .invalidConfiguration,
+                "\(url) is no GUN relay: give its URL, such as wss://node.example.org/gun")
+        }
+        for server in stunServers where MagnetLink.Endpoint(server) == nil {
+            throw SwarmError(
+                .invalidConfiguration,
+                "\(server) is no STUN server: give a host and a port, such as stun.example.org:3478")
+        }
+        if paths.isEmpty { throw SwarmError(.invalidConfiguration, "no path is left to send messages by") }
+    }
+
+    /// Whether a tracker can be spoken to: those of a magnet link may be of other kinds.
+    static func isTracker(_ url: String) -> Bool {
+        ["ws", "wss"].contains(url.prefix { $0 != ":" }.lowercased()) && WebSocketURL(url) != nil
+    }
+}

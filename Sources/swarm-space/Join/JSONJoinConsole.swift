@@ -1,0 +1,96 @@
+import JSON
+import SwarmBase
+import SwarmEngine
+import SwarmSpace
+
+/// One JSON object a line, both ways.
+struct JSONJoinConsole: JoinConsole {
+    let swarm: Swarm
+    let output: ConsoleOutput
+
+    func begin() {
+        write(["event": "joined", "self": .string("\(swarm.peerID)"), "infohash": .string("\(swarm.infoHash)")])
+    }
+
+    func report(_ event: SwarmEvent) { write(event.json) }
+
+    func take(_ line: ConsoleInput.Line) async -> Bool {
+        guard case .bytes(let bytes) = line else {
+            complain("a line has \(JoinSession.maximumLineLength) bytes at most")
+            return true
+        }
+        do {
+            return try await perform(JoinInstruction(json: bytes))
+        } catch let error as JoinInstruction.Misunderstanding {
+            complain(error.message)
+        } catch {
+            complain("\(error)")
+        }
+        return true
+    }
+
+    /// A program that has nothing more to ask may still want to hear.
+    func inputEnded() -> Bool { true }
+
+    func stillTrying(_ reason: String) {}
+
+    private func perform(_ instruction: JoinInstruction) async throws -> Bool {
+        switch instruction {
+        case .send(let text, let peer): try await swarm.send(text, to: peer)
+        case .broadcast(let text): try await swarm.broadcast(text)
+        case .put(let soul, let key, let value): try await swarm.put(soul: soul, key: key, value: value)
+        case .watch(let soul): try await swarm.watch(soul: soul)
+        case .peers:
+            let peers = await swarm.peers.map { peer -> JSONValue in
+                ["peer": .string("\(peer.id)"), "name": .string(peer.name), "path": .string(peer.path.rawValue)]
+            }
+            write(["event": "peers", "peers": .array(peers)])
+        case .block(let path, let peer): try await swarm.block(path, peer)
+        case .unblock(let path, let peer): try await swarm.unblock(path, peer)
+        case .leave: return false
+        }
+        return true
+    }
+
+    private func complain(_ message: String) { write(["event": "error", "message": .string(message)]) }
+
+    private func write(_ event: JSONValue) { output.line(event.serialized()) }
+}
+
+extension SwarmEvent {
+    /// The event as the contract has it.
+    var json: JSONValue {
+        switch self {
+        case .discovered(let peer, let plane):
+            ["event": "discovered", "peer": .string("\(peer)"), "plane": .string(plane.rawValue)]
+        case .peer(let peer, let name, let path):
+            ["event": "peer", "peer": .string("\(peer)"), "name": .string(name), "path": .string(path.rawValue)]
+        case .path(let peer, let path, let rtt):
+            [
+                "event": "path", "peer": .string("\(peer)"), "path": .string(path.rawValue),
+                "rtt_ms": rtt.map { .number(($0.milliseconds * 1000).rounded() / 1000) } ?? .null,
+            ]
+        case .message(let peer, .text(let text), let path, let sequence):
+            Self.message(peer, ("text", .string(text)), path, sequence)
+        case .message(let peer, .binary(let bytes), let path, let sequence):
+            Self.message(peer, ("binary", .string(bytes.base64URL)), path, sequence)
+        case .delivered(let peer, let sequence):
+            ["event": "delivered", "to": .string("\(peer)"), "seq": .number(Double(sequence))]
+        case .left(let peer):
+            ["event": "left", "peer": .string("\(peer)")]
+        case .state(let soul, let key, let value):
+            ["event": "state", "soul": .string(soul), "key": .string(key), "value": value]
+        case .warning(let message):
+            ["event": "error", "message": .string(message)]
+        }
+    }
+
+    private static func message(
+        _ peer: PeerID, _ content: (JSONText, JSONValue), _ path: PathKind, _ sequence: UInt64
+    ) -> JSONValue {
+        .object([
+            "event": "message", "from": .string("\(peer)"), content.0: content.1, "path": .string(path.rawValue),
+            "seq": .number(Double(sequence)),
+        ])
+    }
+}
