@@ -17,7 +17,7 @@ struct ServeCommand: AsyncParsableCommand {
             EXAMPLES
               swarm-space serve                     port 7750, all in memory
               swarm-space serve --data DIRECTORY    the graph outlives a restart
-              swarm-space serve --peer GUN-URL      share the graph with a relay
+              swarm-space serve --peer GUN-URL      ask it for what is not here
               swarm-space serve --port 443 --public-name node.example.org \\
                 --tls-cert chain.pem --tls-key key.pem
             """)
@@ -32,7 +32,9 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Where the graph is kept. (default: in memory)", valueName: "directory"))
     var data: String?
 
-    @Option(help: ArgumentHelp("Another GUN relay to keep a link to. May be repeated.", valueName: "gun-url"))
+    @Option(
+        help: ArgumentHelp(
+            "Another GUN relay, to be asked for what this one does not have. May be repeated.", valueName: "gun-url"))
     var peer: [String] = []
 
     @Option(help: ArgumentHelp("The certificate chain for wss: and https:, PEM, leaf first.", valueName: "file"))
