@@ -121,6 +121,12 @@ public actor Swarm {
     @discardableResult
     public func send(_ text: String, to peer: PeerID) throws(SwarmError) -> UInt64 { try send(.text(text), to: peer) }
 
+    /// Sends bytes to a member.
+    @discardableResult
+    public func send(_ bytes: [UInt8], to peer: PeerID) throws(SwarmError) -> UInt64 {
+        try send(.binary(bytes), to: peer)
+    }
+
     /// Sends a message to every member that is here: a session is up, or some plane has told of it.
     ///
     /// - Returns: the message's number for each member. Members for whom too much waits already are left out.
@@ -140,6 +146,10 @@ public actor Swarm {
     /// Sends a text to every member that is here.
     @discardableResult
     public func broadcast(_ text: String) throws(SwarmError) -> [PeerID: UInt64] { try broadcast(.text(text)) }
+
+    /// Sends bytes to every member that is here.
+    @discardableResult
+    public func broadcast(_ bytes: [UInt8]) throws(SwarmError) -> [PeerID: UInt64] { try broadcast(.binary(bytes)) }
 
     /// Bytes that wait for a member's acknowledgement.
     public func backlog(of peer: PeerID) throws(SwarmError) -> Int { try running().engine.backlog(of: peer) }

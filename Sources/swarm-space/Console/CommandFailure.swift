@@ -2,6 +2,8 @@
 struct CommandFailure: Error, Equatable {
     /// The exit statuses of the contract, by their names in `sysexits.h`.
     enum Status: Int32 {
+        /// It ran, and what it was to show did not hold.
+        case failed = 1
         /// What was asked for makes no sense.
         case usage = 64
         /// The network refuses.
