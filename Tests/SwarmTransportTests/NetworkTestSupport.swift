@@ -70,7 +70,8 @@ struct TestClient: Sendable {
     var loop: any EventLoop { box.eventLoop }
 
     static func open(
-        _ loop: any EventLoop, _ url: String, _ configuration: WebSocketConfiguration = .init(), tls: ClientTLS? = nil
+        _ loop: any EventLoop, _ url: String, _ configuration: WebSocketConfiguration = .init(), tls: ClientTLS? = nil,
+        greeting: String? = nil
     ) async throws -> TestClient {
         guard let url = WebSocketURL(url) else { throw WaitedTooLong() }
         let client = TestClient(
@@ -79,7 +80,10 @@ struct TestClient: Sendable {
         try await on(loop) {
             let connection = WebSocketConnection(eventLoop: loop, configuration: configuration)
             client.box.value = connection
-            connection.onOpen = { client.opened.add(true) }
+            connection.onOpen = {
+                client.opened.add(true)
+                if let greeting { _ = client.box.value?.send(text: Array(greeting.utf8)) }
+            }
             connection.onMessage = { client.messages.add($0) }
             connection.onClose = { client.closed.add($0) }
             connection.open(url, tls: tls)

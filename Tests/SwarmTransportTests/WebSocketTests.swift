@@ -34,6 +34,15 @@ import Testing
         try await server.stop()
     }
 
+    @Test func whatIsSentOnOpeningArrives() async throws {
+        let loop = nextLoop()
+        let server = try await TestServer.start(loop)
+        let client = try await TestClient.open(loop, "ws://\(server.address)/echo", greeting: "first")
+        #expect(try await client.messages.wait(count: 1) == [.text(Array("first".utf8))])
+        try await client.close()
+        try await server.stop()
+    }
+
     @Test func aHostNameIsResolved() async throws {
         let loop = nextLoop()
         let server = try await TestServer.start(loop, .init())

@@ -141,7 +141,8 @@ final class ServerConnection {
         let webSocket = WebSocketConnection(
             eventLoop: channel.eventLoop, configuration: server.configuration.webSocket, isClient: false)
         self.webSocket = webSocket
-        try webSocket.opened(channel)
+        try webSocket.upgrading(channel)
+        webSocket.upgraded()
         server.counters.webSocketsAccepted += 1
         handler(webSocket)
     }

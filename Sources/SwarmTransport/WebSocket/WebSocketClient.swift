@@ -63,7 +63,7 @@ extension WebSocketConnection {
             maxFrameSize: configuration.maximumMessageBytes, enableAutomaticErrorHandling: false
         ) { channel, _ in
             channel.eventLoop.makeCompletedFuture {
-                try bound.value.opened(channel)
+                try bound.value.upgrading(channel)
                 return true
             }
         }
@@ -80,8 +80,13 @@ extension WebSocketConnection {
         // A server may greet in the segment of its answer, as a GUN relay does.
         http.leftOverBytesStrategy = .forwardBytes
         http.decoderConfiguration.maxHeaderListSize = 64 << 10
-        try pipeline.configureUpgradableHTTPClientPipeline(configuration: http).assumeIsolated().whenFailure { error in
-            if self.state == .connecting { self.end(.cannotConnect(Self.text(of: error))) }
+        try pipeline.configureUpgradableHTTPClientPipeline(configuration: http).assumeIsolated().whenComplete {
+            result in
+            switch result {
+            // Not before: while the pipeline is being changed, what is written to it is dropped.
+            case .success(let isUpgraded): if isUpgraded { self.upgraded() }
+            case .failure(let error): if self.state == .connecting { self.end(.cannotConnect(Self.text(of: error))) }
+            }
         }
         channel.closeFuture.assumeIsolated().whenComplete { _ in self.channelClosed() }
     }

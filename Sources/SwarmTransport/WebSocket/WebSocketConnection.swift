@@ -230,13 +230,18 @@ extension WebSocketConnection {
         return true
     }
 
-    /// The upgrade is done; `channel` carries frames from now on.
-    func opened(_ channel: any Channel) throws {
+    /// `channel` is to carry frames, but may not do so yet.
+    func upgrading(_ channel: any Channel) throws {
         guard state == .idle || state == .connecting else { throw reason ?? .requested }
         self.channel = channel
         remoteAddress = channel.remoteAddress.flatMap { TransportAddress($0) }
         try channel.pipeline.syncOperations.addHandler(WebSocketActivity(connection: self), position: .first)
         try channel.pipeline.syncOperations.addHandler(WebSocketFrames(connection: self))
+    }
+
+    /// The upgrade is done: the channel carries frames from now on.
+    func upgraded() {
+        guard state == .idle || state == .connecting else { return }
         state = .open
         openTimer?.cancel()
         openTimer = nil
