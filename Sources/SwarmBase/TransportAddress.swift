@@ -97,10 +97,14 @@ public struct TransportAddress: Hashable, Sendable {
 public struct Transmit: Hashable, Sendable {
     public var destination: TransportAddress
     public var payload: [UInt8]
+    /// The address it is sent from when a TURN server is to do so (RFC 8656 §3: the relayed transport address); `nil`
+    /// for the node's own socket.
+    public var relay: TransportAddress?
 
     @inlinable
-    public init(to destination: TransportAddress, payload: [UInt8]) {
+    public init(to destination: TransportAddress, payload: [UInt8], via relay: TransportAddress? = nil) {
         self.destination = destination
         self.payload = payload
+        self.relay = relay
     }
 }

@@ -12,8 +12,8 @@ import Testing
         lab.run(for: .seconds(1))
         #expect(a.agent.sendAddress == b.addresses[0])
         #expect(b.agent.sendAddress == a.addresses[0])
-        #expect(a.agent.generations[0].nominated == b.addresses[0])
-        #expect(b.agent.generations[0].followed == a.addresses[0])
+        #expect(a.agent.generations[0].nominated?.remote == b.addresses[0])
+        #expect(b.agent.generations[0].followed?.remote == a.addresses[0])
         #expect(a.states == [.checking, .connected])
         #expect(b.states == [.checking, .connected])
         #expect(a.events.contains { $0.event == .validatedRemote(b.addresses[0]) })
@@ -101,7 +101,7 @@ import Testing
         let (first, second) = (a.agent.role, b.agent.role)
         #expect(first != second, "seed \(seed)")
         let controlling = first == .controlling ? a : b
-        let nominated = controlling.agent.generations[0].nominated
+        let nominated = controlling.agent.generations[0].nominated?.remote
         #expect(nominated != nil, "seed \(seed)")
         #expect(lab.areConnected(a, b))
     }

@@ -129,7 +129,7 @@ import Testing
         #expect(lab.now - cut < .milliseconds(5700), "seed \(seed): \(lab.now - cut)")
         lab.run(for: .seconds(90))
         #expect(lab.areConnected(a, b))
-        let nominated = a.agent.generations[0].nominated
+        let nominated = a.agent.generations[0].nominated?.remote
         #expect(nominated == b.addresses[0], "seed \(seed)")
         #expect(a.states == [.checking, .connected] && b.states == [.checking, .connected], "seed \(seed)")
     }

@@ -305,7 +305,7 @@ final class ScriptedPeer {
             candidate.usernameFragment = ufrag
             return candidate
         }
-        func ports() -> [UInt16] { agent.agent.generations[agent.agent.current].pairs.map(\.remote.port) }
+        func ports() -> [UInt16] { agent.agent.generations[agent.agent.current].pairs.map(\.path.remote.port) }
         let first = peer.agent.localCredentials
         // Before any description: with and without a name.
         agent.agent.addRemoteCandidate(candidate(1, nil), now: lab.now)

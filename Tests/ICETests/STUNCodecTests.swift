@@ -14,6 +14,10 @@ import Testing
         .username(Array("abc:d".utf8)), .errorCode(487, reason: "Role Conflict"), .errorCode(300, reason: ""),
         .unknownAttributes([1, 0x7fff]), .realm([1]), .nonce([2, 3]), .software("s"), .priority(.max),
         .useCandidate, .iceControlling(.max), .iceControlled(0), .other(type: 0xc057, value: [1, 2, 3, 4, 5]),
+        .channelNumber(0x4000), .lifetime(600), .xorPeerAddress(v4), .xorPeerAddress(v6), .data([]), .data([1, 2, 3]),
+        .xorRelayedAddress(v6), .requestedAddressFamily(isIPv6: true), .requestedAddressFamily(isIPv6: false),
+        .requestedTransport(17), .additionalAddressFamily, .alternateServer(v4), .passwordAlgorithms([2, 1]),
+        .passwordAlgorithms([]), .passwordAlgorithm(2),
     ]
 
     @Test(arguments: [true, false], [true, false])

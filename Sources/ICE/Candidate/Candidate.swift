@@ -67,6 +67,20 @@ public struct Candidate: Hashable, Sendable {
             foundation: foundation(.serverReflexive, base: base?.address ?? address.address, server: server))
     }
 
+    /// A relayed candidate that a TURN server lends.
+    ///
+    /// - Parameters:
+    ///   - mapped: where that server sees us; `nil` hides it from the peer.
+    ///   - rank: 0 for the server to be tried first.
+    public static func relayed(
+        _ address: TransportAddress, mapped: TransportAddress? = nil, server: IPAddress, rank: UInt16 = 0
+    ) -> Candidate {
+        Candidate(
+            kind: .relayed, address: address, relatedAddress: mapped,
+            priority: priority(.relayed, localPreference: localPreference(for: address.address, rank: rank)),
+            foundation: foundation(.relayed, base: address.address, server: server))
+    }
+
     /// RFC 8445 §5.1.2.1 for component 1.
     public static func priority(_ kind: CandidateKind, localPreference: UInt16) -> UInt32 {
         UInt32(kind.typePreference) << 24 | UInt32(localPreference) << 8 | 255

@@ -1,7 +1,21 @@
-internal import SwarmBase
+public import SwarmBase
 
-/// A way to the peer (RFC 8445 §6.1.2). The node has one socket, bound to the wildcard address, so a pair is its remote
-/// address; the local candidate shows in the priority only.
+/// Where a candidate pair begins and ends: a local base and a remote address.
+public struct ICEPath: Hashable, Sendable {
+    /// The peer's side.
+    public var remote: TransportAddress
+    /// The relayed address of ours that it begins at; `nil` for the shared socket.
+    public var relay: TransportAddress?
+
+    public init(remote: TransportAddress, relay: TransportAddress? = nil) {
+        self.remote = remote
+        self.relay = relay
+    }
+}
+
+/// A way to the peer (RFC 8445 §6.1.2). The node has one socket, bound to the wildcard address, and may have relayed
+/// addresses: a pair is one of those bases and a remote address. What candidates there are of the socket shows in the
+/// priority only.
 struct CandidatePair {
     /// RFC 8445 §6.1.2.6, without `frozen`: there is one stream with one component.
     enum State {
@@ -25,7 +39,7 @@ struct CandidatePair {
         var next: Instant
     }
 
-    let remote: TransportAddress
+    let path: ICEPath
     var remoteKind: CandidateKind
     var remotePriority: UInt32
     /// Where the peer sees us on this pair.
@@ -50,14 +64,15 @@ struct CandidatePair {
     /// When the next consent or spare check is due; `nil` when it is not kept valid.
     var nextRefresh: Instant?
 
-    init(remote: TransportAddress, kind: CandidateKind, priority: UInt32) {
-        self.remote = remote
+    init(_ path: ICEPath, kind: CandidateKind, priority: UInt32) {
+        self.path = path
         remoteKind = kind
         remotePriority = priority
     }
 
     var isValid: Bool { state == .succeeded }
-    var isRelayed: Bool { remoteKind == .relayed }
+    /// Whether a TURN server of either side is on the way.
+    var isRelayed: Bool { path.relay != nil || remoteKind == .relayed }
 
     /// Whether nothing came, or checks were left without an answer, for `timeout`.
     func isSilent(_ now: Instant, timeout: Duration) -> Bool {

@@ -41,11 +41,11 @@ extension ICEAgent {
     ///   - retransmits: sends it again until it is answered. Consent checks are not: a new one follows soon.
     mutating func sendCheck(_ index: Int, in g: Int, nominates: Bool, retransmits: Bool, now: Instant) {
         guard let remote = generations[g].remote else { return }
-        let address = generations[g].pairs[index].remote
+        let path = generations[g].pairs[index].path
         let id = STUNTransactionID.random(using: &entropy)
         let username = Array("\(remote.credentials.ufrag):\(generations[g].local.ufrag)".utf8)
         var attributes: [STUNAttribute] = [
-            .username(username), .priority(peerReflexivePriority(to: address)),
+            .username(username), .priority(peerReflexivePriority(of: path)),
             role == .controlling ? .iceControlling(tieBreaker) : .iceControlled(tieBreaker),
         ]
         let nominates = nominates && role == .controlling
@@ -53,9 +53,9 @@ extension ICEAgent {
         let datagram = STUNMessage(.request, transactionID: id, attributes: attributes).encoded(key: remote.key)
         makeRoomForTransaction(now)
         transactions[id] = Transaction(
-            generation: generations[g].id, remote: address, role: role, nominates: nominates, firstSent: now,
+            generation: generations[g].id, path: path, role: role, nominates: nominates, firstSent: now,
             lastSent: now, sends: 1)
-        transmits.append(Transmit(to: address, payload: datagram))
+        transmits.append(Transmit(to: path.remote, payload: datagram, via: path.relay))
         let timeout = retransmissionTimeout(generations[g].pairs[index])
         generations[g].update(index) { pair in
             pair.firstCheck = pair.firstCheck ?? now
@@ -93,7 +93,8 @@ extension ICEAgent {
                     giveUp(index, in: g, now)
                     continue
                 }
-                transmits.append(Transmit(to: generations[g].pairs[index].remote, payload: check.datagram))
+                let path = generations[g].pairs[index].path
+                transmits.append(Transmit(to: path.remote, payload: check.datagram, via: path.relay))
                 transactions[check.id]?.sends += 1
                 transactions[check.id]?.lastSent = now
                 let timeout = min(check.timeout * 2, configuration.maximumRetransmissionTimeout)
@@ -112,7 +113,7 @@ extension ICEAgent {
     /// A check went without an answer for good. A valid pair stays so until its consent expires.
     private mutating func giveUp(_ index: Int, in g: Int, _ now: Instant) {
         let pair = generations[g].pairs[index]
-        if generations[g].nominating == pair.remote { generations[g].nominating = nil }
+        if generations[g].nominating == pair.path { generations[g].nominating = nil }
         generations[g].update(index) {
             $0.retransmission = nil
             $0.wasTried = true
@@ -124,15 +125,15 @@ extension ICEAgent {
     }
 
     /// The answer to a check (RFC 8445 §7.2.5).
-    mutating func handleAnswer(_ received: ReceivedSTUNMessage, from source: TransportAddress, now: Instant) -> Bool {
+    mutating func handleAnswer(_ received: ReceivedSTUNMessage, on path: ICEPath, now: Instant) -> Bool {
         let answer = received.message
-        guard let transaction = transactions[answer.transactionID], transaction.remote == source,
+        guard let transaction = transactions[answer.transactionID], transaction.path == path,
             let g = generations.firstIndex(where: { $0.id == transaction.generation }), isChecking(g),
             let remote = generations[g].remote, received.isAuthentic(key: remote.key),
-            received.unknownRequiredAttributes.isEmpty, let index = generations[g].index(of: source)
+            received.unknownRequiredAttributes.isEmpty, let index = generations[g].index(of: path)
         else { return false }
         transactions[answer.transactionID] = nil
-        noteValidated(source)
+        noteValidated(path.remote)
         if answer.messageClass == .success {
             succeed(index, in: g, transaction, answer, now)
             return true
@@ -183,8 +184,8 @@ extension ICEAgent {
             learn(reflexive, from: index, in: g)
         }
         // A consent check nominates too, but only the pair that was nominated when it left.
-        if transaction.nominates, role == .controlling, generations[g].nominating == transaction.remote {
-            generations[g].nominated = transaction.remote
+        if transaction.nominates, role == .controlling, generations[g].nominating == transaction.path {
+            generations[g].nominated = transaction.path
             generations[g].nominating = nil
         }
         scheduleRefresh(index, in: g, now)
@@ -193,13 +194,14 @@ extension ICEAgent {
     /// RFC 8445 §7.2.5.3.1: an address of ours that nobody knew is a local peer-reflexive candidate; its base is the
     /// socket that all pairs share.
     private mutating func learn(_ reflexive: TransportAddress, from index: Int, in g: Int) {
-        guard !localCandidates.isEmpty, !localCandidates.contains(where: { $0.address == reflexive }) else { return }
-        let remote = generations[g].pairs[index].remote
+        let path = generations[g].pairs[index].path
+        guard path.relay == nil, !localCandidates.isEmpty, !localCandidates.contains(where: { $0.address == reflexive })
+        else { return }
         generations[g].update(index) { $0.reflexiveAddress = reflexive }
         if localCandidates.count < configuration.maximumLocalCandidates {
             localCandidates.append(
                 Candidate(
-                    kind: .peerReflexive, address: reflexive, priority: peerReflexivePriority(to: remote),
+                    kind: .peerReflexive, address: reflexive, priority: peerReflexivePriority(of: path),
                     foundation: Candidate.foundation(.peerReflexive, base: reflexive.address, server: nil)))
         }
         updatePriorities()

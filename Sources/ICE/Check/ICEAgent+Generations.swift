@@ -33,7 +33,8 @@ extension ICEAgent {
     mutating func addRemoteCandidate(_ candidate: Candidate, to g: Int) {
         let address = candidate.address
         guard canReach(address), !generations[g].isRevoked else { return }
-        if let index = generations[g].index(of: address) {
+        let direct = ICEPath(remote: address)
+        if let index = generations[g].index(of: direct) {
             // RFC 8445 §7.3.1.3: what was peer-reflexive turns out to be a named candidate; the pair stays as it is.
             guard generations[g].pairs[index].remoteKind == .peerReflexive else { return }
             generations[g].update(index) {
@@ -41,10 +42,41 @@ extension ICEAgent {
                 $0.remotePriority = candidate.priority
             }
         } else {
-            let pair = CandidatePair(remote: address, kind: candidate.kind, priority: candidate.priority)
+            let pair = CandidatePair(direct, kind: candidate.kind, priority: candidate.priority)
             guard generations[g].insert(pair, maximum: configuration.maximumPairs) != nil else { return }
         }
+        for local in localCandidates where local.kind == .relayed {
+            addRelayedPair(to: address, kind: candidate.kind, priority: candidate.priority, via: local.address, in: g)
+        }
         updatePriorities()
+    }
+
+    /// Makes pairs of a relayed address of ours and everything that the peer has named.
+    mutating func addRelayedPairs(via relay: TransportAddress) {
+        for g in generations.indices where !generations[g].isRevoked {
+            // A peer-reflexive candidate is known on the base that it was seen on (RFC 8445 §7.3.1.4).
+            for pair in generations[g].pairs where pair.path.relay == nil && pair.remoteKind != .peerReflexive {
+                addRelayedPair(
+                    to: pair.path.remote, kind: pair.remoteKind, priority: pair.remotePriority, via: relay, in: g)
+            }
+        }
+    }
+
+    private mutating func addRelayedPair(
+        to remote: TransportAddress, kind: CandidateKind, priority: UInt32, via relay: TransportAddress, in g: Int
+    ) {
+        guard relay.address.isIPv6 == remote.address.isIPv6 else { return }
+        let path = ICEPath(remote: remote, relay: relay)
+        if let index = generations[g].index(of: path) {
+            guard generations[g].pairs[index].remoteKind == .peerReflexive else { return }
+            generations[g].update(index) {
+                $0.remoteKind = kind
+                $0.remotePriority = priority
+            }
+        } else {
+            _ = generations[g].insert(
+                CandidatePair(path, kind: kind, priority: priority), maximum: configuration.maximumPairs)
+        }
     }
 
     /// Whether a check to this address makes sense at all. A link-local IPv6 address needs a zone, which no candidate has.
@@ -60,9 +92,22 @@ extension ICEAgent {
         return hosts.map { UInt16(truncatingIfNeeded: $0.priority >> 8) }.max() ?? (isIPv6 ? 0xffff : 0x7fff)
     }
 
-    /// What a peer-reflexive candidate learned from our check to `remote` gets (RFC 8445 §7.1.1).
-    func peerReflexivePriority(to remote: TransportAddress) -> UInt32 {
-        Candidate.priority(.peerReflexive, localPreference: localPreference(isIPv6: remote.address.isIPv6))
+    /// What a peer-reflexive candidate learned from our check on `path` gets (RFC 8445 §7.1.1). A peer that sees a check
+    /// from a relayed address before it was told of it is not to prefer that.
+    func peerReflexivePriority(of path: ICEPath) -> UInt32 {
+        let preference = path.relay == nil ? localPreference(isIPv6: path.remote.address.isIPv6) : 0
+        return Candidate.priority(.peerReflexive, localPreference: preference)
+    }
+
+    /// The priority of a pair's local candidate.
+    private func localPriority(of pair: CandidatePair, preferences: [UInt16]) -> UInt32 {
+        if let relay = pair.path.relay {
+            let candidate = localCandidates.first { $0.kind == .relayed && $0.address == relay }
+            return candidate?.priority ?? Candidate.priority(.relayed, localPreference: 0)
+        }
+        return Candidate.priority(
+            pair.reflexiveAddress == nil ? .host : .peerReflexive,
+            localPreference: preferences[pair.path.remote.address.isIPv6 ? 1 : 0])
     }
 
     /// RFC 8445 §6.1.2.3 for all pairs: after a change of role or candidates.
@@ -71,9 +116,7 @@ extension ICEAgent {
         for g in generations.indices {
             for index in generations[g].pairs.indices {
                 let pair = generations[g].pairs[index]
-                let local = Candidate.priority(
-                    pair.reflexiveAddress == nil ? .host : .peerReflexive,
-                    localPreference: preferences[pair.remote.address.isIPv6 ? 1 : 0])
+                let local = localPriority(of: pair, preferences: preferences)
                 let priority =
                     role == .controlling
                     ? CandidatePair.priority(controlling: local, controlled: pair.remotePriority)

@@ -30,9 +30,9 @@ extension ICEAgent {
                     $0.retransmission = nil
                     $0.nextRefresh = nil
                 }
-                if generations[g].nominated == pair.remote { generations[g].nominated = nil }
-                if generations[g].nominating == pair.remote { generations[g].nominating = nil }
-                if generations[g].followed == pair.remote { generations[g].followed = nil }
+                if generations[g].nominated == pair.path { generations[g].nominated = nil }
+                if generations[g].nominating == pair.path { generations[g].nominating = nil }
+                if generations[g].followed == pair.path { generations[g].followed = nil }
             }
             if wasValid, !generations[g].hasValidPair {
                 generations[g].isRevoked = true
@@ -145,9 +145,9 @@ extension ICEAgent {
     /// A check of a valid pair. It keeps nominating the pair that was nominated: lite peers and browsers expect it.
     private mutating func sendRefresh(_ index: Int, in g: Int, _ now: Instant) {
         let pair = generations[g].pairs[index]
-        let isInUse = pair.remote == generations[g].selected
+        let isInUse = pair.path == generations[g].selected
         sendCheck(
-            index, in: g, nominates: pair.remote == generations[g].pairToNominate,
+            index, in: g, nominates: pair.path == generations[g].pairToNominate,
             retransmits: !isInUse && state != .disconnected && pair.retransmission == nil, now: now)
         scheduleRefresh(index, in: g, now)
     }
@@ -157,13 +157,13 @@ extension ICEAgent {
     mutating func scheduleRefresh(_ index: Int, in g: Int, _ now: Instant) {
         let generation = generations[g]
         let pair = generation.pairs[index]
-        guard pair.remote != generation.selected else {
+        guard pair.path != generation.selected else {
             let spread = 0.8 + 0.4 * Double(entropy.next() >> 11) / Double(1 << 53)
             generations[g].update(index) { $0.nextRefresh = now + configuration.consentInterval * spread }
             return
         }
         let better = generation.pairs.count {
-            $0.isValid && $0.remote != generation.selected && $0.priority > pair.priority
+            $0.isValid && $0.path != generation.selected && $0.priority > pair.priority
         }
         let spread = 0.8 + 0.2 * Double(entropy.next() >> 11) / Double(1 << 53)
         generations[g].update(index) {
@@ -181,7 +181,7 @@ extension ICEAgent {
         let pair = generations[g].pairs[index]
         guard pair.isValid else { return nil }
         let earliest = (pair.lastCheck ?? .zero) + configuration.recheckInterval
-        guard pair.remote == generations[g].selected else {
+        guard pair.path == generations[g].selected else {
             return isSuspicious ? earliest : pair.nextRefresh
         }
         var due = pair.nextRefresh ?? earliest
@@ -218,7 +218,7 @@ extension ICEAgent {
                 } else if pair.state == .failed, state == .checking, g == current {
                     consider(pair.failedAt.map { $0 + configuration.retryInterval })
                 }
-                if pair.remote == selected, state != .disconnected {
+                if pair.path == selected, state != .disconnected {
                     for timeout in [configuration.suspicionTimeout, configuration.disconnectTimeout] {
                         consider(pair.silentAt(timeout: timeout).flatMap { $0 > now ? $0 : nil })
                     }

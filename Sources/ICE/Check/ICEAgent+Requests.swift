@@ -3,7 +3,7 @@ internal import SwarmBase
 extension ICEAgent {
     /// A check by the peer (RFC 8445 §7.3).
     mutating func handleRequest(
-        _ received: ReceivedSTUNMessage, from source: TransportAddress, now: Instant
+        _ received: ReceivedSTUNMessage, on path: ICEPath, now: Instant
     ) -> Bool {
         let request = received.message
         guard let (localUfrag, remoteUfrag) = request.username.flatMap(STUNMessage.splitUsername) else { return false }
@@ -14,44 +14,44 @@ extension ICEAgent {
         else { return false }
         let unknown = received.unknownRequiredAttributes
         guard unknown.isEmpty else {
-            answer(request, with: 420, key: key, to: source, [.unknownAttributes(unknown)])
+            answer(request, with: 420, key: key, on: path, [.unknownAttributes(unknown)])
             return true
         }
         guard let g else {
             // The peer lags behind a restart: it keeps its consent, we learn nothing new.
-            answer(request, key: key, to: source)
+            answer(request, key: key, on: path)
             return true
         }
         // Another peer that answered the same offer, or a generation whose description is still to come.
         if let remote = generations[g].remote, remote.credentials.ufrag != remoteUfrag { return false }
         guard resolveRoleConflict(with: request, in: g) else {
-            answer(request, with: 487, key: key, to: source)
+            answer(request, with: 487, key: key, on: path)
             return true
         }
-        answer(request, key: key, to: source)
-        noteValidated(source)
-        let priority = request.priority ?? peerReflexivePriority(to: source)
+        answer(request, key: key, on: path)
+        noteValidated(path.remote)
+        let priority = request.priority ?? peerReflexivePriority(of: path)
         if generations[g].remote == nil {
             keepEarlyCheck(
                 .init(
-                    source: source, remoteUfrag: remoteUfrag, priority: priority, nominates: request.hasUseCandidate),
+                    path: path, remoteUfrag: remoteUfrag, priority: priority, nominates: request.hasUseCandidate),
                 in: g)
         } else {
-            processCheck(from: source, priority: priority, nominates: request.hasUseCandidate, in: g, now: now)
+            processCheck(on: path, priority: priority, nominates: request.hasUseCandidate, in: g, now: now)
         }
         return true
     }
 
     /// RFC 8445 §7.3.1.3–5: learns the pair, queues the triggered check, notes the nomination.
     mutating func processCheck(
-        from source: TransportAddress, priority: UInt32, nominates: Bool, in g: Int, now: Instant
+        on path: ICEPath, priority: UInt32, nominates: Bool, in g: Int, now: Instant
     ) {
         guard !generations[g].isRevoked else { return }
         let index: Int
-        if let known = generations[g].index(of: source) {
+        if let known = generations[g].index(of: path) {
             index = known
         } else {
-            let pair = CandidatePair(remote: source, kind: .peerReflexive, priority: priority)
+            let pair = CandidatePair(path, kind: .peerReflexive, priority: priority)
             guard let new = generations[g].insert(pair, maximum: configuration.maximumPairs) else { return }
             index = new
             updatePriorities()
@@ -89,7 +89,7 @@ extension ICEAgent {
 
     private mutating func keepEarlyCheck(_ check: ICEGeneration.EarlyCheck, in g: Int) {
         if let index = generations[g].earlyChecks.firstIndex(where: {
-            $0.source == check.source && $0.remoteUfrag == check.remoteUfrag
+            $0.path == check.path && $0.remoteUfrag == check.remoteUfrag
         }) {
             if check.nominates { generations[g].earlyChecks[index].nominates = true }
         } else if generations[g].earlyChecks.count < configuration.maximumEarlyChecks {
@@ -105,18 +105,18 @@ extension ICEAgent {
         events.append(.validatedRemote(source))
     }
 
-    private mutating func answer(_ request: STUNMessage, key: STUNIntegrityKey, to source: TransportAddress) {
+    private mutating func answer(_ request: STUNMessage, key: STUNIntegrityKey, on path: ICEPath) {
         let message = STUNMessage(
-            .success, transactionID: request.transactionID, attributes: [.xorMappedAddress(source)])
-        transmits.append(Transmit(to: source, payload: message.encoded(key: key)))
+            .success, transactionID: request.transactionID, attributes: [.xorMappedAddress(path.remote)])
+        transmits.append(Transmit(to: path.remote, payload: message.encoded(key: key), via: path.relay))
     }
 
     private mutating func answer(
-        _ request: STUNMessage, with code: UInt16, key: STUNIntegrityKey, to source: TransportAddress,
+        _ request: STUNMessage, with code: UInt16, key: STUNIntegrityKey, on path: ICEPath,
         _ more: [STUNAttribute] = []
     ) {
         let message = STUNMessage(
             .error, transactionID: request.transactionID, attributes: [.errorCode(code, reason: "")] + more)
-        transmits.append(Transmit(to: source, payload: message.encoded(key: key)))
+        transmits.append(Transmit(to: path.remote, payload: message.encoded(key: key), via: path.relay))
     }
 }

@@ -4,10 +4,13 @@ public import SwarmBase
 extension ICEAgent {
     /// Says that application data (DTLS) came from an address: the pair is alive. A controlled agent follows data that
     /// moves to another valid pair.
-    public mutating func noteReceived(from source: TransportAddress, now: Instant) {
+    ///
+    /// - Parameter relay: the relayed address of ours that it came to; `nil` for the shared socket.
+    public mutating func noteReceived(from source: TransportAddress, via relay: TransportAddress? = nil, now: Instant) {
         guard state != .closed else { return }
+        let path = ICEPath(remote: source, relay: relay)
         for g in generations.indices.reversed() {
-            guard let index = generations[g].index(of: source) else { continue }
+            guard let index = generations[g].index(of: path) else { continue }
             let previous = generations[g].pairs[index]
             generations[g].update(index) {
                 $0.lastReceived = now
@@ -19,15 +22,15 @@ extension ICEAgent {
                     generations[g].enqueueTriggered(index)
                     settle(now)
                 }
-            } else if role == .controlled, previous.isValid, source != generations[g].selected,
-                generations[g].followed != source, hasDataMoved(in: g, now)
+            } else if role == .controlled, previous.isValid, path != generations[g].selected,
+                generations[g].followed != path, hasDataMoved(in: g, now)
             {
-                generations[g].followed = source
+                generations[g].followed = path
                 settle(now)
-            } else if role == .controlling, previous.isValid, source != generations[g].selected, isChecking(g),
+            } else if role == .controlling, previous.isValid, path != generations[g].selected, isChecking(g),
                 hasDataMoved(in: g, now)
             {
-                probe(source, in: g, now)
+                probe(path, in: g, now)
             }
             return
         }
@@ -41,14 +44,14 @@ extension ICEAgent {
 
     /// The peer's data comes another way than ours goes, as after its NAT gave it a new address: asks both pairs at once
     /// whether they still work.
-    private mutating func probe(_ source: TransportAddress, in g: Int, _ now: Instant) {
+    private mutating func probe(_ path: ICEPath, in g: Int, _ now: Instant) {
         guard let selected = generations[g].pair(generations[g].selected),
             selected.lastCheck.map({ now - $0 >= configuration.recheckInterval }) ?? true
         else { return }
-        for address in [selected.remote, source] {
-            guard let index = generations[g].index(of: address) else { continue }
+        for path in [selected.path, path] {
+            guard let index = generations[g].index(of: path) else { continue }
             sendCheck(
-                index, in: g, nominates: address == generations[g].pairToNominate, retransmits: false, now: now)
+                index, in: g, nominates: path == generations[g].pairToNominate, retransmits: false, now: now)
         }
         settle(now)
     }
@@ -58,13 +61,13 @@ extension ICEAgent {
     mutating func noteNomination(of index: Int, in g: Int, _ now: Instant) {
         let pair = generations[g].pairs[index]
         generations[g].update(index) { $0.useCandidateAt = now }
-        guard pair.remote != generations[g].followed else { return }
+        guard pair.path != generations[g].followed else { return }
         if let followed = generations[g].pair(generations[g].followed), followed.state != .failed,
             followed.priority > pair.priority, isNominationFresh(followed, now)
         {
             return
         }
-        generations[g].followed = pair.remote
+        generations[g].followed = pair.path
     }
 
     private func isNominationFresh(_ pair: CandidatePair, _ now: Instant) -> Bool {
@@ -78,13 +81,13 @@ extension ICEAgent {
             if role == .controlling { nominate(in: g, now) }
         }
         if generations[current].selected != nil { dropOldGenerations(now) }
-        let address = generations.lazy.reversed().compactMap(\.selected).first
-        guard address != sendAddress else { return }
-        sendAddress = address
-        if let address { events.append(.selectedPairChanged(address, rtt: roundTripTime)) }
+        let path = generations.lazy.reversed().compactMap(\.selected).first
+        guard path != sendPath else { return }
+        sendPath = path
+        if let path { events.append(.selectedPairChanged(path, rtt: roundTripTime)) }
     }
 
-    private mutating func choose(in g: Int, _ now: Instant) -> TransportAddress? {
+    private mutating func choose(in g: Int, _ now: Instant) -> ICEPath? {
         let generation = generations[g]
         let valid = generation.pairs.filter(\.isValid)
         let newestAnswer = valid.compactMap(\.lastAnswer).max() ?? .zero
@@ -94,10 +97,10 @@ extension ICEAgent {
         }
         let selected = generation.pair(generation.selected).flatMap { $0.isValid ? $0 : nil }
         guard !live.isEmpty else {
-            return selected?.remote ?? valid.max { $0.priority < $1.priority }?.remote
+            return selected?.path ?? valid.max { isWorse($0, $1) }?.path
         }
-        func isLive(_ address: TransportAddress?) -> Bool { live.contains { $0.remote == address } }
-        let best = live.max { isWorse($0, $1) }?.remote
+        func isLive(_ path: ICEPath?) -> Bool { live.contains { $0.path == path } }
+        let best = live.max { isWorse($0, $1) }?.path
         switch role {
         case .controlling:
             if isLive(generation.nominated) { return generation.nominated }
@@ -137,7 +140,7 @@ extension ICEAgent {
         }
         let latest = live.max { ($0.useCandidateAt ?? .zero) < ($1.useCandidateAt ?? .zero) }
         if let latest, let at = latest.useCandidateAt, at > followed.useCandidateAt ?? .zero {
-            generations[g].followed = latest.remote
+            generations[g].followed = latest.path
         }
     }
 
@@ -150,22 +153,22 @@ extension ICEAgent {
         else { return }
         if let nominating = generation.pair(generation.nominating) {
             // A nomination under way is left alone unless its pair has died meanwhile.
-            guard nominating.remote != target.remote,
+            guard nominating.path != target.path,
                 nominating.isSilent(now, timeout: configuration.disconnectTimeout)
             else { return }
             generations[g].nominating = nil
         }
         guard let nominated = generation.pair(generation.nominated) else {
             guard let due = nominationTime(in: g), due <= now else { return }
-            return sendNomination(of: target.remote, in: g, now)
+            return sendNomination(of: target.path, in: g, now)
         }
         if let last = generation.lastNomination, now - last < configuration.nominationInterval { return }
-        if nominated.remote != target.remote { return sendNomination(of: target.remote, in: g, now) }
+        if nominated.path != target.path { return sendNomination(of: target.path, in: g, now) }
         let better = generation.pairs.filter {
             $0.isValid && $0.isClearlyBetter(than: nominated)
                 && !$0.isSilent(now, timeout: configuration.disconnectTimeout)
         }
-        if let best = better.max(by: { isWorse($0, $1) }) { sendNomination(of: best.remote, in: g, now) }
+        if let best = better.max(by: { isWorse($0, $1) }) { sendNomination(of: best.path, in: g, now) }
     }
 
     /// When the first nomination of a generation is due: at once if no better pair can come.
@@ -180,9 +183,9 @@ extension ICEAgent {
         return first + (onlyRelayed ? configuration.relayedNominationDelay : configuration.nominationDelay)
     }
 
-    private mutating func sendNomination(of remote: TransportAddress, in g: Int, _ now: Instant) {
-        guard let index = generations[g].index(of: remote) else { return }
-        generations[g].nominating = remote
+    private mutating func sendNomination(of path: ICEPath, in g: Int, _ now: Instant) {
+        guard let index = generations[g].index(of: path) else { return }
+        generations[g].nominating = path
         generations[g].lastNomination = now
         sendCheck(index, in: g, nominates: true, retransmits: true, now: now)
     }

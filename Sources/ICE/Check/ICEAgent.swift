@@ -6,7 +6,8 @@ public import SwarmBase
 /// ``nextTimeout`` again. Data may be sent to ``sendAddress`` as soon as that is not `nil`, also before nomination.
 ///
 /// The socket is bound to the wildcard address and the kernel chooses the source, so a candidate pair is a remote
-/// address here. Local candidates are what the peer is told; they decide priorities.
+/// address here, and the base: the socket, or an address that a TURN server lends. Other local candidates are what the
+/// peer is told; they decide priorities.
 public struct ICEAgent: ~Copyable {
     /// Which side decides on the pair (RFC 8445 §6.1.1).
     public enum Role: Hashable, Sendable {
@@ -18,7 +19,7 @@ public struct ICEAgent: ~Copyable {
     /// A check whose answer is awaited.
     struct Transaction {
         let generation: UInt32
-        let remote: TransportAddress
+        let path: ICEPath
         let role: Role
         let nominates: Bool
         let firstSent: Instant
@@ -57,8 +58,10 @@ public struct ICEAgent: ~Copyable {
     var disconnectedAt: Instant?
     /// How far the agent is.
     public internal(set) var state = ICEState.new
-    /// Where data goes: the selected pair, or before nomination the best valid one; `nil` when nothing may be sent.
-    public internal(set) var sendAddress: TransportAddress?
+    /// Which way data goes: the selected pair, or before nomination the best valid one; `nil` when nothing may be sent.
+    public internal(set) var sendPath: ICEPath?
+    /// Where data goes.
+    public var sendAddress: TransportAddress? { sendPath?.remote }
     /// When ``handleTimeout(now:)`` is due; `nil` when there is nothing to wait for.
     public internal(set) var nextTimeout: Instant?
     var transmits: [Transmit] = []
@@ -100,9 +103,17 @@ public struct ICEAgent: ~Copyable {
     /// The round trip time of the pair in use, smoothed.
     public var roundTripTime: Duration? {
         for generation in generations.reversed() {
-            if let pair = generation.pair(sendAddress), generation.selected == sendAddress { return pair.roundTrip }
+            if let pair = generation.pair(sendPath), generation.selected == sendPath { return pair.roundTrip }
         }
         return nil
+    }
+
+    /// Whether the pair in use passes a TURN server of either side, as far as candidates tell.
+    public var isRelayed: Bool {
+        for generation in generations.reversed() {
+            if let pair = generation.pair(sendPath), generation.selected == sendPath { return pair.isRelayed }
+        }
+        return false
     }
 
     /// Sets the role before the peer's credentials are known; later it is settled between the agents (RFC 8445 §7.3.1.1)
@@ -113,12 +124,30 @@ public struct ICEAgent: ~Copyable {
     }
 
     /// Adds a candidate that the peer is, or will be, told. Equal addresses of equal kind count once.
+    ///
+    /// A relayed one is a base of its own: what is to be sent from it comes out of ``pollTransmit()`` with it as `relay`.
     public mutating func addLocalCandidate(_ candidate: Candidate) {
         guard localCandidates.count < configuration.maximumLocalCandidates,
             !localCandidates.contains(where: { $0.address == candidate.address && $0.kind == candidate.kind })
         else { return }
         localCandidates.append(candidate)
+        if candidate.kind == .relayed {
+            addRelayedPairs(via: candidate.address)
+            if state != .closed, hasQueuedCheck { nextTimeout = .earlier(nextTimeout, nextToken) }
+        }
         updatePriorities()
+    }
+
+    /// Takes back a candidate: the address is ours no longer. Pairs that begin at a relayed one are gone with it.
+    public mutating func removeLocalCandidate(_ address: TransportAddress, now: Instant) {
+        guard state != .closed, localCandidates.contains(where: { $0.address == address }) else { return }
+        let wasRelay = localCandidates.contains { $0.address == address && $0.kind == .relayed }
+        localCandidates.removeAll { $0.address == address }
+        if wasRelay {
+            for g in generations.indices { generations[g].removePairs(via: address) }
+        }
+        updatePriorities()
+        settle(now)
     }
 
     /// Says that no local candidate will follow (RFC 8838 §13).
@@ -158,7 +187,7 @@ public struct ICEAgent: ~Copyable {
         generations[current].earlyChecks = []
         for check in early where check.remoteUfrag == credentials.ufrag {
             processCheck(
-                from: check.source, priority: check.priority, nominates: check.nominates, in: current, now: now)
+                on: check.path, priority: check.priority, nominates: check.nominates, in: current, now: now)
         }
         settle(now)
     }
@@ -202,7 +231,7 @@ public struct ICEAgent: ~Copyable {
         transmits = []
         transmitsSent = 0
         transactions = [:]
-        sendAddress = nil
+        sendPath = nil
         nextTimeout = nil
         state = .closed
         events.append(.stateChanged(.closed))
@@ -210,16 +239,20 @@ public struct ICEAgent: ~Copyable {
 
     /// Takes one STUN datagram: requests are answered, answers matched by transaction id.
     ///
+    /// - Parameter relay: the relayed address of ours that it came to; `nil` for the shared socket.
     /// - Returns: `false` when it was not for this agent, or was refused: nothing in it may be believed.
     @discardableResult
-    public mutating func handle(stun datagram: [UInt8], from source: TransportAddress, now: Instant) -> Bool {
+    public mutating func handle(
+        stun datagram: [UInt8], from source: TransportAddress, via relay: TransportAddress? = nil, now: Instant
+    ) -> Bool {
         guard state != .closed, source.port != 0, let received = try? ReceivedSTUNMessage(parsing: datagram),
             received.message.method == .binding
         else { return false }
+        let path = ICEPath(remote: source, relay: relay)
         let accepted: Bool
         switch received.message.messageClass {
-        case .request: accepted = handleRequest(received, from: source, now: now)
-        case .success, .error: accepted = handleAnswer(received, from: source, now: now)
+        case .request: accepted = handleRequest(received, on: path, now: now)
+        case .success, .error: accepted = handleAnswer(received, on: path, now: now)
         // A keepalive without authentication (RFC 8445 §11): says nothing.
         case .indication: accepted = false
         }

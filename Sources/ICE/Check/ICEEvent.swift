@@ -20,8 +20,8 @@ public enum ICEState: String, Hashable, Sendable {
 public enum ICEEvent: Hashable, Sendable {
     /// The new value of ``ICEAgent/state``.
     case stateChanged(ICEState)
-    /// ``ICEAgent/sendAddress`` is now this address; with the pair's round trip time when it was measured.
-    case selectedPairChanged(TransportAddress, rtt: Duration?)
+    /// ``ICEAgent/sendPath`` is now this path; with the pair's round trip time when it was measured.
+    case selectedPairChanged(ICEPath, rtt: Duration?)
     /// Authenticated STUN came from this address, for the first time or for the first time in long: other traffic from
     /// there is the peer's too.
     case validatedRemote(TransportAddress)

@@ -10,7 +10,7 @@ struct ICEGeneration {
 
     /// A check that came before the peer's credentials.
     struct EarlyCheck {
-        let source: TransportAddress
+        let path: ICEPath
         let remoteUfrag: String
         let priority: UInt32
         var nominates: Bool
@@ -21,9 +21,9 @@ struct ICEGeneration {
     let localKey: STUNIntegrityKey
     var remote: Remote?
     private(set) var pairs: [CandidatePair] = []
-    private var indexes: [TransportAddress: Int] = [:]
+    private var indexes: [ICEPath: Int] = [:]
     /// Pairs with a triggered check to be sent, oldest first.
-    var triggered: [TransportAddress] = []
+    var triggered: [ICEPath] = []
     var earlyChecks: [EarlyCheck] = []
     var startedAt: Instant?
     var remoteEndedAt: Instant?
@@ -31,13 +31,13 @@ struct ICEGeneration {
     var roleConflicts = 0
 
     /// As controlling: the pair whose nomination is under way, the one whose nomination was answered, and when.
-    var nominating: TransportAddress?
-    var nominated: TransportAddress?
+    var nominating: ICEPath?
+    var nominated: ICEPath?
     var lastNomination: Instant?
     /// As controlled: the pair that the peer's nominations and data point to.
-    var followed: TransportAddress?
+    var followed: ICEPath?
     /// The pair that carries data.
-    var selected: TransportAddress?
+    var selected: ICEPath?
     /// Given up without ever, or after once, having a valid pair.
     var isFailed = false
     /// Consent has expired: nothing is sent any more (RFC 7675 §5.1).
@@ -49,10 +49,10 @@ struct ICEGeneration {
         localKey = local.key
     }
 
-    func index(of address: TransportAddress) -> Int? { indexes[address] }
+    func index(of path: ICEPath) -> Int? { indexes[path] }
 
-    func pair(_ address: TransportAddress?) -> CandidatePair? {
-        address.flatMap { indexes[$0] }.map { pairs[$0] }
+    func pair(_ path: ICEPath?) -> CandidatePair? {
+        path.flatMap { indexes[$0] }.map { pairs[$0] }
     }
 
     /// Changes the pair in place.
@@ -66,18 +66,32 @@ struct ICEGeneration {
             let removable = pairs.indices.filter { pairs[$0].state == .failed }
             guard let worst = removable.min(by: { pairs[$0].priority < pairs[$1].priority }) else { return nil }
             pairs.remove(at: worst)
-            indexes = [:]
-            for (index, pair) in pairs.enumerated() { indexes[pair.remote] = index }
+            updateIndexes()
         }
         pairs.append(pair)
-        indexes[pair.remote] = pairs.count - 1
+        indexes[pair.path] = pairs.count - 1
         return pairs.count - 1
+    }
+
+    /// Removes the pairs that begin at a relayed address.
+    mutating func removePairs(via relay: TransportAddress) {
+        pairs.removeAll { $0.path.relay == relay }
+        updateIndexes()
+        if nominating?.relay == relay { nominating = nil }
+        if nominated?.relay == relay { nominated = nil }
+        if followed?.relay == relay { followed = nil }
+        if selected?.relay == relay { selected = nil }
+    }
+
+    private mutating func updateIndexes() {
+        indexes = [:]
+        for (index, pair) in pairs.enumerated() { indexes[pair.path] = index }
     }
 
     mutating func enqueueTriggered(_ index: Int) {
         guard !pairs[index].isTriggered else { return }
         pairs[index].isTriggered = true
-        triggered.append(pairs[index].remote)
+        triggered.append(pairs[index].path)
     }
 
     mutating func dequeueTriggered() -> Int? {
@@ -111,7 +125,7 @@ struct ICEGeneration {
     }
 
     /// The pair that USE-CANDIDATE goes on: while one is being nominated the former one gets it no more.
-    var pairToNominate: TransportAddress? { nominating ?? nominated }
+    var pairToNominate: ICEPath? { nominating ?? nominated }
 
     var hasValidPair: Bool { pairs.contains { $0.isValid } }
 }

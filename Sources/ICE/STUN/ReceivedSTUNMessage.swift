@@ -7,18 +7,22 @@ public struct ReceivedSTUNMessage: Sendable {
     /// Whether a correct FINGERPRINT ends it. A wrong one is an error of reading.
     public let hasFingerprint: Bool
     private let datagram: [UInt8]
+    /// Where each integrity attribute begins, and how many bytes its code has.
     private let integrityOffset: Int?
+    private let sha256Offset: Int?
+    private let sha256Count: Int
 
-    /// Whether it has a MESSAGE-INTEGRITY, right or wrong.
-    public var hasIntegrity: Bool { integrityOffset != nil }
+    /// Whether it has a MESSAGE-INTEGRITY or MESSAGE-INTEGRITY-SHA256, right or wrong.
+    public var hasIntegrity: Bool { integrityOffset != nil || sha256Offset != nil }
 
-    /// Whether it has a MESSAGE-INTEGRITY made with `key` (RFC 8489 §14.5).
-    public func isAuthentic(key: STUNIntegrityKey) -> Bool {
-        guard let offset = integrityOffset else { return false }
+    /// Whether it has a MESSAGE-INTEGRITY (RFC 8489 §14.5), or the one of SHA-256 (§14.6), made with `key`.
+    public func isAuthentic(key: STUNIntegrityKey, _ integrity: STUNIntegrity = .sha1) -> Bool {
+        guard let offset = integrity == .sha1 ? integrityOffset : sha256Offset else { return false }
+        let count = integrity == .sha1 ? 20 : sha256Count
         var covered = Array(datagram[..<offset])
-        // The code was made when the length field ended with MESSAGE-INTEGRITY itself.
-        STUNMessage.setLength(of: &covered, adding: 24)
-        return key.isValid(datagram[offset + 4..<offset + 24], for: covered[...])
+        // The code was made when the length field ended with the attribute itself.
+        STUNMessage.setLength(of: &covered, adding: 4 + count)
+        return key.isValid(datagram[offset + 4..<offset + 4 + count], for: covered[...], integrity)
     }
 
     /// Types below 0x8000 in the message that this code does not know: reason for a 420 (RFC 8489 §6.3.1).
@@ -30,7 +34,7 @@ public struct ReceivedSTUNMessage: Sendable {
 
     /// Reads a datagram that must be one STUN message.
     ///
-    /// What follows MESSAGE-INTEGRITY is ignored, except FINGERPRINT (RFC 8489 §14.5).
+    /// What follows MESSAGE-INTEGRITY is ignored, except MESSAGE-INTEGRITY-SHA256 and FINGERPRINT (RFC 8489 §14.5).
     public init(parsing datagram: [UInt8]) throws(STUNError) {
         var reader = ByteReader(datagram)
         guard STUNMessage.isSTUN(datagram), let type = reader.integer(UInt16.self),
@@ -39,6 +43,8 @@ public struct ReceivedSTUNMessage: Sendable {
         else { throw .notSTUN }
         var attributes: [STUNAttribute] = []
         var integrityOffset: Int?
+        var sha256Offset: Int?
+        var sha256Count = 0
         var hasFingerprint = false
         var count = 0
         while !reader.isAtEnd {
@@ -57,7 +63,14 @@ public struct ReceivedSTUNMessage: Sendable {
                     throw .badFingerprint
                 }
                 hasFingerprint = true
-            case _ where integrityOffset != nil, STUNAttribute.messageIntegritySHA256:
+            case _ where sha256Offset != nil:
+                continue
+            case STUNAttribute.messageIntegritySHA256:
+                guard (16...32).contains(value.count), value.count.isMultiple(of: 4) else {
+                    throw .malformedAttribute(type: type)
+                }
+                (sha256Offset, sha256Count) = (offset, value.count)
+            case _ where integrityOffset != nil:
                 continue
             case STUNAttribute.messageIntegrity:
                 guard value.count == 20 else { throw .malformedAttribute(type: type) }
@@ -74,5 +87,7 @@ public struct ReceivedSTUNMessage: Sendable {
         self.hasFingerprint = hasFingerprint
         self.datagram = datagram
         self.integrityOffset = integrityOffset
+        self.sha256Offset = sha256Offset
+        self.sha256Count = sha256Count
     }
 }

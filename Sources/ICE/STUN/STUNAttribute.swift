@@ -1,6 +1,6 @@
 public import SwarmBase
 
-/// One attribute of a STUN message (RFC 8489 §14, RFC 8445 §16.1), without MESSAGE-INTEGRITY and FINGERPRINT: those
+/// One attribute of a STUN message (RFC 8489 §14, RFC 8445 §16.1, RFC 8656 §18), without MESSAGE-INTEGRITY and FINGERPRINT: those
 /// are made when a message is written and checked when one is read.
 public enum STUNAttribute: Hashable, Sendable {
     /// MAPPED-ADDRESS, which answers of old servers carry.
@@ -27,6 +27,28 @@ public enum STUNAttribute: Hashable, Sendable {
     case iceControlling(UInt64)
     /// ICE-CONTROLLED with the sender's tie-breaker.
     case iceControlled(UInt64)
+    /// CHANNEL-NUMBER (RFC 8656 §18.1).
+    case channelNumber(UInt16)
+    /// LIFETIME in seconds (RFC 8656 §18.2).
+    case lifetime(UInt32)
+    /// XOR-PEER-ADDRESS: whom a TURN request or indication is about (RFC 8656 §18.3).
+    case xorPeerAddress(TransportAddress)
+    /// DATA: what a peer sent or is to get (RFC 8656 §18.4).
+    case data([UInt8])
+    /// XOR-RELAYED-ADDRESS: the address that a TURN server lends (RFC 8656 §18.5).
+    case xorRelayedAddress(TransportAddress)
+    /// REQUESTED-ADDRESS-FAMILY (RFC 8656 §18.6).
+    case requestedAddressFamily(isIPv6: Bool)
+    /// REQUESTED-TRANSPORT: an IP protocol number (RFC 8656 §18.8).
+    case requestedTransport(UInt8)
+    /// ADDITIONAL-ADDRESS-FAMILY: an IPv6 address besides the IPv4 one (RFC 8656 §18.11).
+    case additionalAddressFamily
+    /// ALTERNATE-SERVER: whom to ask instead (RFC 8489 §14.15).
+    case alternateServer(TransportAddress)
+    /// PASSWORD-ALGORITHMS: what a server offers (RFC 8489 §14.11); algorithms with parameters are known by number only.
+    case passwordAlgorithms([UInt16])
+    /// PASSWORD-ALGORITHM: what a client has chosen (RFC 8489 §14.12).
+    case passwordAlgorithm(UInt16)
     /// Any other attribute, as it is.
     case other(type: UInt16, value: [UInt8])
 
@@ -36,6 +58,17 @@ public enum STUNAttribute: Hashable, Sendable {
         case .mappedAddress: 0x0001
         case .username: 0x0006
         case .errorCode: 0x0009
+        case .channelNumber: 0x000c
+        case .lifetime: 0x000d
+        case .xorPeerAddress: 0x0012
+        case .data: 0x0013
+        case .xorRelayedAddress: 0x0016
+        case .requestedAddressFamily: 0x0017
+        case .requestedTransport: 0x0019
+        case .passwordAlgorithm: 0x001d
+        case .additionalAddressFamily: 0x8000
+        case .passwordAlgorithms: 0x8002
+        case .alternateServer: 0x8023
         case .unknownAttributes: 0x000a
         case .realm: 0x0014
         case .nonce: 0x0015
@@ -78,6 +111,47 @@ extension STUNAttribute {
             var types: [UInt16] = []
             while let type = reader.integer(UInt16.self) { types.append(type) }
             self = .unknownAttributes(types)
+        case 0x000c:
+            guard value.count == 4, let number = reader.integer(UInt16.self) else { return nil }
+            self = .channelNumber(number)
+        case 0x000d:
+            guard value.count == 4, let seconds = reader.integer(UInt32.self) else { return nil }
+            self = .lifetime(seconds)
+        case 0x0012:
+            guard let address = Self.address(value, mask: transactionID) else { return nil }
+            self = .xorPeerAddress(address)
+        case 0x0013:
+            self = .data(value)
+        case 0x0016:
+            guard let address = Self.address(value, mask: transactionID) else { return nil }
+            self = .xorRelayedAddress(address)
+        case 0x0017:
+            guard value.count == 4, (1...2).contains(value[0]) else { return nil }
+            self = .requestedAddressFamily(isIPv6: value[0] == 2)
+        case 0x0019:
+            guard value.count == 4 else { return nil }
+            self = .requestedTransport(value[0])
+        case 0x001d:
+            guard let algorithm = reader.integer(UInt16.self) else { return nil }
+            self = .passwordAlgorithm(algorithm)
+        // What need not be understood cannot spoil a message.
+        case 0x8000:
+            self = value.count == 4 && value[0] == 2 ? .additionalAddressFamily : .other(type: type, value: value)
+        case 0x8002:
+            var algorithms: [UInt16] = []
+            while !reader.isAtEnd {
+                guard let algorithm = reader.integer(UInt16.self), let parameters = reader.prefixed(by: UInt16.self)
+                else {
+                    self = .other(type: type, value: value)
+                    return
+                }
+                // The last one's padding may be left to the attribute's own.
+                _ = reader.bytes(min((4 - parameters.count % 4) % 4, reader.remaining))
+                algorithms.append(algorithm)
+            }
+            self = .passwordAlgorithms(algorithms)
+        case 0x8023:
+            self = Self.address(value, mask: nil).map { .alternateServer($0) } ?? .other(type: type, value: value)
         case 0x0014:
             self = .realm(value)
         case 0x0015:
@@ -101,12 +175,32 @@ extension STUNAttribute {
     func value(transactionID: STUNTransactionID) -> [UInt8] {
         var writer = ByteWriter(capacity: 20)
         switch self {
-        case .mappedAddress(let address):
+        case .mappedAddress(let address), .alternateServer(let address):
             return Self.bytes(of: address, mask: nil)
-        case .xorMappedAddress(let address):
+        case .xorMappedAddress(let address), .xorPeerAddress(let address), .xorRelayedAddress(let address):
             return Self.bytes(of: address, mask: transactionID)
-        case .username(let bytes), .realm(let bytes), .nonce(let bytes), .other(_, let bytes):
+        case .username(let bytes), .realm(let bytes), .nonce(let bytes), .data(let bytes),
+            .other(_, let bytes):
             return bytes
+        case .channelNumber(let number):
+            writer.integer(number)
+            writer.integer(UInt16(0))
+        case .lifetime(let seconds):
+            writer.integer(seconds)
+        case .requestedAddressFamily(let isIPv6):
+            return [isIPv6 ? 2 : 1, 0, 0, 0]
+        case .requestedTransport(let number):
+            return [number, 0, 0, 0]
+        case .additionalAddressFamily:
+            return [2, 0, 0, 0]
+        case .passwordAlgorithms(let algorithms):
+            for algorithm in algorithms {
+                writer.integer(algorithm)
+                writer.integer(UInt16(0))
+            }
+        case .passwordAlgorithm(let algorithm):
+            writer.integer(algorithm)
+            writer.integer(UInt16(0))
         case .errorCode(let code, let reason):
             writer.integer(UInt16(0))
             writer.integer(UInt8(truncatingIfNeeded: code / 100))

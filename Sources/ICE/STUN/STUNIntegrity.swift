@@ -1,5 +1,15 @@
 internal import Crypto
 
+/// Which of the two integrity attributes protects a message.
+public enum STUNIntegrity: Hashable, Sendable {
+    /// MESSAGE-INTEGRITY: HMAC-SHA1 (RFC 8489 §14.5).
+    case sha1
+    /// MESSAGE-INTEGRITY-SHA256: HMAC-SHA256 (RFC 8489 §14.6).
+    case sha256
+
+    var byteCount: Int { self == .sha1 ? 20 : 32 }
+}
+
 /// The key of MESSAGE-INTEGRITY: the password's bytes for short-term credentials, which ICE uses, or the 16-byte digest
 /// of `username:realm:password` for long-term ones (RFC 8489 §9).
 public struct STUNIntegrityKey: Sendable {
@@ -11,14 +21,17 @@ public struct STUNIntegrityKey: Sendable {
     /// The short-term key of a password.
     public init(password: String) { self.init(Array(password.utf8)) }
 
-    /// HMAC-SHA1: 20 bytes.
-    func authenticationCode(for bytes: ArraySlice<UInt8>) -> [UInt8] {
-        Array(HMAC<Insecure.SHA1>.authenticationCode(for: bytes, using: key))
+    /// The HMAC of `bytes`.
+    func authenticationCode(for bytes: ArraySlice<UInt8>, _ integrity: STUNIntegrity = .sha1) -> [UInt8] {
+        switch integrity {
+        case .sha1: Array(HMAC<Insecure.SHA1>.authenticationCode(for: bytes, using: key))
+        case .sha256: Array(HMAC<SHA256>.authenticationCode(for: bytes, using: key))
+        }
     }
 
-    /// Compares in a time that does not depend on where the codes differ.
-    func isValid(_ code: ArraySlice<UInt8>, for bytes: ArraySlice<UInt8>) -> Bool {
-        let expected = authenticationCode(for: bytes)
+    /// Compares in a time that does not depend on where the codes differ. A code of SHA-256 may be cut (RFC 8489 §14.6).
+    func isValid(_ code: ArraySlice<UInt8>, for bytes: ArraySlice<UInt8>, _ integrity: STUNIntegrity = .sha1) -> Bool {
+        let expected = authenticationCode(for: bytes, integrity).prefix(integrity == .sha1 ? .max : code.count)
         return code.count == expected.count && zip(code, expected).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
     }
 }

@@ -20,6 +20,18 @@ public struct STUNMethod: RawRepresentable, Hashable, Sendable {
 
     /// Binding, the method of address discovery and connectivity checks.
     public static let binding = STUNMethod(rawValue: 0x001)
+    /// Asks a TURN server for a relayed address (RFC 8656 §7).
+    public static let allocate = STUNMethod(rawValue: 0x003)
+    /// Keeps an allocation, or gives it back (RFC 8656 §8).
+    public static let refresh = STUNMethod(rawValue: 0x004)
+    /// An indication: data for a peer (RFC 8656 §11.1).
+    public static let send = STUNMethod(rawValue: 0x006)
+    /// An indication: data from a peer (RFC 8656 §11.4).
+    public static let data = STUNMethod(rawValue: 0x007)
+    /// Lets a peer's packets in (RFC 8656 §10).
+    public static let createPermission = STUNMethod(rawValue: 0x008)
+    /// Gives a peer a channel number (RFC 8656 §12).
+    public static let channelBind = STUNMethod(rawValue: 0x009)
 }
 
 /// Why bytes are not a STUN message.
@@ -61,9 +73,12 @@ public struct STUNMessage: Hashable, Sendable {
     ///
     /// - Parameters:
     ///   - key: makes MESSAGE-INTEGRITY (HMAC-SHA1, RFC 8489 §14.5) with this key; `nil` leaves it out.
+    ///   - integrity: `sha256` makes MESSAGE-INTEGRITY-SHA256 (RFC 8489 §14.6) instead.
     ///   - fingerprint: whether FINGERPRINT ends the message (RFC 8489 §14.7).
     /// - Precondition: the attributes fit 65 535 bytes.
-    public func encoded(key: STUNIntegrityKey? = nil, fingerprint: Bool = true) -> [UInt8] {
+    public func encoded(
+        key: STUNIntegrityKey? = nil, integrity: STUNIntegrity = .sha1, fingerprint: Bool = true
+    ) -> [UInt8] {
         var writer = ByteWriter(capacity: 128)
         let method = method.rawValue
         let kind = UInt16(messageClass.rawValue)
@@ -80,9 +95,9 @@ public struct STUNMessage: Hashable, Sendable {
         }
         var bytes = writer.bytes
         if let key {
-            Self.setLength(of: &bytes, adding: 24)
-            let code = key.authenticationCode(for: bytes[...])
-            bytes += [0x00, 0x08, 0x00, 0x14] + code
+            Self.setLength(of: &bytes, adding: 4 + integrity.byteCount)
+            let code = key.authenticationCode(for: bytes[...], integrity)
+            bytes += [0x00, integrity == .sha1 ? 0x08 : 0x1c, 0x00, UInt8(integrity.byteCount)] + code
         }
         if fingerprint {
             Self.setLength(of: &bytes, adding: 8)
@@ -123,7 +138,7 @@ extension STUNMessage {
             ?? first { if case .mappedAddress(let value) = $0 { value } else { nil } }
     }
 
-    private func first<Value>(_ match: (STUNAttribute) -> Value?) -> Value? {
+    func first<Value>(_ match: (STUNAttribute) -> Value?) -> Value? {
         for attribute in attributes {
             if let value = match(attribute) { return value }
         }

@@ -23,7 +23,7 @@ extension PeerConnection {
 
     /// Says goodbye on every layer, and ends.
     mutating func part(_ reason: PeerConnectionCloseReason) {
-        if let address = ice.sendAddress {
+        if let path = ice.sendPath {
             if dtls?.isConnected == true {
                 sctp?.abort(now: now)
                 // Only the ABORT is left in it.
@@ -33,7 +33,7 @@ extension PeerConnection {
                 }
             }
             dtls?.close()
-            while let datagram = dtls?.pollTransmit() { parting.append(Transmit(to: address, payload: datagram)) }
+            while let datagram = dtls?.pollTransmit() { parting.append(Transmit(datagram, on: path)) }
         }
         end(reason)
     }
@@ -42,8 +42,8 @@ extension PeerConnection {
     mutating func end(_ reason: PeerConnectionCloseReason) {
         guard state != .closed else { return }
         // An alert or the answer to close_notify may still wait.
-        if let address = ice.sendAddress {
-            while let datagram = dtls?.pollTransmit() { parting.append(Transmit(to: address, payload: datagram)) }
+        if let path = ice.sendPath {
+            while let datagram = dtls?.pollTransmit() { parting.append(Transmit(datagram, on: path)) }
         }
         closeReason = reason
         closeAllChannels()

@@ -8,18 +8,22 @@ extension PeerConnection {
     // MARK: Input
 
     /// Takes a datagram that is for this connection: STUN or DTLS; anything else is dropped.
-    public mutating func handle(datagram: [UInt8], from source: TransportAddress, now: Instant) {
+    ///
+    /// - Parameter relay: the relayed address of ours that it came to (`TURNReceived.relay`); `nil` for the shared socket.
+    public mutating func handle(
+        datagram: [UInt8], from source: TransportAddress, via relay: TransportAddress? = nil, now: Instant
+    ) {
         guard state != .closed else { return }
         self.now = now
         switch DatagramKind(datagram) {
         case .stun:
-            ice.handle(stun: datagram, from: source, now: now)
+            ice.handle(stun: datagram, from: source, via: relay, now: now)
         case .dtls:
             if dtls == nil {
                 if earlyDatagrams.count < configuration.maximumEarlyDatagrams { earlyDatagrams.append(datagram) }
             } else if dtls?.handle(datagram: datagram, now: now) == true {
                 // Only what DTLS could open speaks for the path: anyone could send the rest.
-                ice.noteReceived(from: source, now: now)
+                ice.noteReceived(from: source, via: relay, now: now)
             }
         case .channelData, .bencoded, .unknown:
             return
@@ -64,15 +68,15 @@ extension PeerConnection {
 
     // MARK: Output
 
-    /// The next datagram to send.
+    /// The next datagram to send: over the node's socket, or through `TURNClient.send` when it names a relay.
     public mutating func pollTransmit() -> Transmit? {
         if let transmit = parting.popFirst() { return transmit }
         guard state != .closed else { return nil }
         if let transmit = ice.pollTransmit() { return transmit }
-        guard let address = ice.sendAddress else { return nil }
-        if let datagram = dtls?.pollTransmit() { return Transmit(to: address, payload: datagram) }
+        guard let path = ice.sendPath else { return nil }
+        if let datagram = dtls?.pollTransmit() { return Transmit(datagram, on: path) }
         guard sealNextPacket(), let datagram = dtls?.pollTransmit() else { return nil }
-        return Transmit(to: address, payload: datagram)
+        return Transmit(datagram, on: path)
     }
 
     /// What happened next. Messages that are not asked for stay in SCTP, where they close the receive window.
@@ -83,6 +87,10 @@ extension PeerConnection {
             take(event)
         }
     }
+
+    /// How much longer than ChannelData, which the usual packet size leaves room for, a Send indication is: 36 bytes in all
+    /// (RFC 8656 §11.1), less the 4 of ChannelData.
+    private static let sendIndicationOverhead = 32
 
     /// Moves one SCTP packet into DTLS.
     private mutating func sealNextPacket() -> Bool {
@@ -103,6 +111,8 @@ extension PeerConnection {
         guard sctp == nil else { return }
         var settings = configuration.sctp
         settings.port = remote.sctpPort
+        let mayBeRelayed = (ice.localCandidates + remote.candidates).contains { $0.kind == .relayed }
+        if mayBeRelayed || configuration.mayBeRelayed { settings.maxPacketSize -= Self.sendIndicationOverhead }
         sctp = DataChannelTransport(
             configuration: settings, isDTLSClient: role == .client, remoteMaxMessageSize: remote.maxMessageSize,
             entropy: entropy.fork())
@@ -158,10 +168,10 @@ extension PeerConnection {
             switch event {
             case .validatedRemote(let address):
                 events.append(.addressValidated(address))
-            case .selectedPairChanged(let address, _):
-                if let before = selectedAddress, before != address { sctp?.pathChanged(now: now) }
-                if selectedAddress != address { events.append(.selectedAddress(address)) }
-                selectedAddress = address
+            case .selectedPairChanged(let path, _):
+                if let before = lastPath, before != path { sctp?.pathChanged(now: now) }
+                if lastPath != path { events.append(.selectedAddress(path.remote)) }
+                lastPath = path
             case .stateChanged(let new):
                 let recovered = new == .connected && (lastICEState == .disconnected || lastICEState == .failed)
                 lastICEState = new
@@ -207,4 +217,9 @@ extension PeerConnection {
         state = new
         events.append(.stateChanged(new))
     }
+}
+
+extension Transmit {
+    /// A datagram on a candidate pair.
+    init(_ payload: [UInt8], on path: ICEPath) { self.init(to: path.remote, payload: payload, via: path.relay) }
 }

@@ -49,7 +49,7 @@ public struct PeerConnection: ~Copyable {
     var graceDeadline: Instant?
     /// When a lingering close ends.
     var lingerDeadline: Instant?
-    var selectedAddress: TransportAddress?
+    var lastPath: ICEPath?
     var lastICEState = ICEState.new
 
     /// How far the connection is.
@@ -91,6 +91,12 @@ public struct PeerConnection: ~Copyable {
     /// Where data goes now; `nil` while there is no path.
     public var remoteAddress: TransportAddress? { ice.sendAddress }
 
+    /// Which way data goes now; `nil` while there is no path.
+    public var selectedPath: PeerConnectionPath? {
+        guard let path = ice.sendPath else { return nil }
+        return ice.isRelayed ? .relayed(by: path.relay) : .direct
+    }
+
     public var iceState: ICEState { ice.state }
 
     /// The smoothed round-trip time of the path in use, as ICE measures it.
@@ -110,6 +116,14 @@ public struct PeerConnection: ~Copyable {
 
     /// Adds a candidate of ours: it is in all descriptions made after it, and the owner may trickle it to the peer.
     public mutating func addLocalCandidate(_ candidate: Candidate) { ice.addLocalCandidate(candidate) }
+
+    /// Takes back a candidate of ours: the address is ours no longer (`TURNEvent.lost`, or an interface that is gone).
+    public mutating func removeLocalCandidate(_ address: TransportAddress, now: Instant) {
+        guard state != .closed else { return }
+        self.now = now
+        ice.removeLocalCandidate(address, now: now)
+        settle()
+    }
 
     /// Says that there will be no more: descriptions made after it say so (RFC 8838 §13).
     public mutating func endOfLocalCandidates(now: Instant) {

@@ -16,6 +16,9 @@ public struct PeerConnectionConfiguration: Sendable {
     public var maximumEarlyBytes = 1 << 20
     /// Channels that are open or opening at a time on this side's demand.
     public var maximumChannels = 1024
+    /// Leaves room in each packet for TURN's header, as is done anyway when a relayed candidate of either side is known by
+    /// the time of the first offer and answer. For an owner that will trickle one.
+    public var mayBeRelayed = false
     /// How long a connection without a path waits for an ICE restart before it is closed.
     public var restartGrace: Duration = .seconds(60)
     /// How long `close(lingering: true)` waits for the peer to acknowledge what was sent.

@@ -33,6 +33,18 @@ public enum PeerConnectionCloseReason: Equatable, Sendable {
     case sctp(SCTPCloseReason)
 }
 
+/// Which way a connection's data goes.
+public enum PeerConnectionPath: Hashable, Sendable {
+    /// From socket to socket.
+    case direct
+    /// Through a TURN server: by this relayed address of ours, or `nil` when only the peer uses a relay (which it says in
+    /// its candidates).
+    case relayed(by: TransportAddress?)
+
+    /// Whether a TURN server of either side is on the way.
+    public var isRelayed: Bool { self != .direct }
+}
+
 /// A data channel of one connection. Never used twice by the same connection, unlike stream identifiers.
 public struct DataChannelHandle: Hashable, Sendable {
     let number: UInt64
@@ -48,7 +60,7 @@ public enum PeerConnectionEvent: Equatable, Sendable {
     case bufferedAmountLow(DataChannelHandle)
     /// Nothing follows on this channel. It comes for every channel, also when the whole connection closes.
     case channelClosed(DataChannelHandle)
-    /// Data goes to this address from now on.
+    /// Data goes to this address from now on, or by another relay of ours: see `PeerConnection.selectedPath`.
     case selectedAddress(TransportAddress)
     /// Authenticated STUN came from this address: for `DatagramRouter.addressValidated`.
     case addressValidated(TransportAddress)
