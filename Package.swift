@@ -137,6 +137,13 @@ let package = Package(
             ],
             resources: [.copy("Resources")], swiftSettings: house),
         .testTarget(
+            name: "SwarmSpaceTests",
+            dependencies: [
+                "SwarmBase", "JSON", "Magnet", "SEA", "SwarmEngine", "SwarmTransport", "SwarmSpace", "Supernode",
+                nioCore, nioPosix, logging,
+            ],
+            swiftSettings: house),
+        .testTarget(
             name: "SupernodeTests",
             dependencies: [
                 "SwarmBase", "JSON", "Gun", "Tracker", "ICE", "SwarmTransport", "Supernode", nioCore, nioPosix,

@@ -15,7 +15,7 @@ struct TerminalStyle: Sendable {
     }
 
     func callAsFunction(_ text: String, _ colour: Colour) -> String {
-        hasColours ? "\u{1b}[\(colour.rawValue)m\(text)\u{1b}[0m" : text
+        hasColours && !text.isEmpty ? "\u{1b}[\(colour.rawValue)m\(text)\u{1b}[0m" : text
     }
 
     func bold(_ text: String) -> String { hasColours ? "\u{1b}[1m\(text)\u{1b}[0m" : text }
