@@ -18,7 +18,7 @@ extension SwarmEngine {
         }
         guard let member = member(peer, now: now) else { throw .tooManyMembers }
         guard member.session.outbound.bytes + size <= configuration.session.largestBacklog else { throw .backlogFull }
-        let (message, sequence) = member.session.send(content)
+        let (message, sequence) = member.session.send(content, isHeld: configuration.isDurable)
         keepOutbound(of: member)
         keepMessage(content, number: message, sequence: sequence, of: member)
         pump(member, now: now)
@@ -82,13 +82,6 @@ extension SwarmEngine {
     /// Moves what a member's session has to say to the application, to its paths and to storage.
     mutating func pump(_ member: Member, now: Instant) {
         drainEvents(of: member, now: now)
-        flush(member, now: now)
-    }
-
-    /// Tells a session that what it reported is kept.
-    mutating func commit(_ peer: PeerID, stream: UInt64, next: UInt64, now: Instant) {
-        guard let member = members[peer] else { return }
-        member.session.commit(stream: stream, next: next)
         flush(member, now: now)
     }
 

@@ -1,24 +1,42 @@
 public import SwarmBase
 
+/// What may happen once a write is on disk.
+enum StorageConsequence {
+    /// The sender may be told that its stream has arrived up to here.
+    case commit(PeerID, stream: UInt64, next: UInt64)
+    /// Messages of ours up to here may leave.
+    case release(PeerID, before: UInt64)
+}
+
 /// What outlives a run: the streams' numbers, and the messages that wait. Keys are `out/PEER`, `in/PEER` and
 /// `msg/PEER/NUMBER`; integers are big-endian.
 extension SwarmEngine {
-    /// The next batch of changes to keep. Report with `stored(through:)` when it is on disk: only then does the sender of
-    /// what it notes learn that its message has arrived for good.
+    /// The next batch of changes to keep. Report with `stored(through:)` when it is on disk: only then do the messages in
+    /// it leave, and only then do others learn that theirs have arrived for good.
     public mutating func pollStorage() -> StorageBatch? {
         guard !pendingWrites.isEmpty else { return nil }
         defer { nextBatch += 1 }
-        for commit in pendingCommits { commits.append((nextBatch, commit.peer, commit.stream, commit.next)) }
-        pendingCommits.removeAll()
+        for consequence in pendingConsequences { consequences.append((nextBatch, consequence)) }
+        pendingConsequences.removeAll()
         defer { pendingWrites.removeAll() }
         return StorageBatch(id: nextBatch, writes: pendingWrites)
     }
 
     /// Every batch up to this one is on disk.
     public mutating func stored(through id: UInt64, now: Instant) {
-        let done = commits.prefix { $0.batch <= id }
-        commits.removeFirst(done.count)
-        for entry in done { commit(entry.peer, stream: entry.stream, next: entry.next, now: now) }
+        var touched: [PeerID: Member] = [:]
+        while let first = consequences.first, first.batch <= id {
+            _ = consequences.popFirst()
+            switch first.consequence {
+            case .commit(let peer, let stream, let next):
+                members[peer]?.session.commit(stream: stream, next: next)
+                touched[peer] = members[peer]
+            case .release(let peer, let before):
+                members[peer]?.session.release(before: before)
+                touched[peer] = members[peer]
+            }
+        }
+        for member in touched.values { pump(member, now: now) }
     }
 
     /// Takes up what an earlier run kept. To be called before anything else.
@@ -57,7 +75,7 @@ extension SwarmEngine {
                 stream = Outbound(
                     stream: kept.stream, base: waiting.first?.sequence ?? kept.next,
                     nextMessage: waiting.first?.number ?? kept.nextMessage)
-                for message in waiting { _ = stream.enqueue(message.content) }
+                for message in waiting { _ = stream.enqueue(message.content, isHeld: false) }
             }
             var arrived = Inbound(largestMessage: configuration.session.largestMessage)
             if let kept = inbound[peer] { arrived.restore(stream: kept.stream, next: kept.next) }
@@ -83,6 +101,7 @@ extension SwarmEngine {
         writer.integer(UInt8(content.isText ? 1 : 0))
         writer.append(content.bytes)
         pendingWrites.append(StorageWrite(key: "msg/\(member.peer)/\(number)", value: writer.bytes))
+        pendingConsequences.append(.release(member.peer, before: member.session.outbound.next))
     }
 
     mutating func forgetMessage(_ number: UInt64, of member: Member) {
@@ -95,6 +114,6 @@ extension SwarmEngine {
         writer.integer(stream)
         writer.integer(next)
         pendingWrites.append(StorageWrite(key: "in/\(member.peer)", value: writer.bytes))
-        pendingCommits.append((member.peer, stream, next))
+        pendingConsequences.append(.commit(member.peer, stream: stream, next: next))
     }
 }

@@ -41,8 +41,9 @@ public struct SwarmEngine: ~Copyable {
     var transmits = FIFO<Transmit>()
     var events = FIFO<SwarmEvent>()
     var pendingWrites: [StorageWrite] = []
-    var pendingCommits: [(peer: PeerID, stream: UInt64, next: UInt64)] = []
-    var commits: [(batch: UInt64, peer: PeerID, stream: UInt64, next: UInt64)] = []
+    /// What waits for the writes that are not in a batch yet, and for the batches that are not on disk yet.
+    var pendingConsequences: [StorageConsequence] = []
+    var consequences = FIFO<(batch: UInt64, consequence: StorageConsequence)>()
     var nextBatch: UInt64 = 1
 
     /// What was refused since the start, by kind.

@@ -15,6 +15,9 @@ struct Outbound: Sendable {
     private var window = UInt64(Inbound.window)
     /// The next sequence number to be given out.
     private(set) var next: UInt64
+    /// Fragments before this may leave: what is to survive a restart leaves only when it is kept, or the next run would
+    /// give its numbers to other messages.
+    private(set) var released: UInt64
     private(set) var nextMessage: UInt64
     /// Bytes of payload that wait for acknowledgement.
     private(set) var bytes = 0
@@ -31,6 +34,7 @@ struct Outbound: Sendable {
         self.base = base
         next = base
         received = base
+        released = base
         self.nextMessage = nextMessage
     }
 
@@ -39,8 +43,9 @@ struct Outbound: Sendable {
 
     /// Cuts a message into fragments.
     ///
+    /// - Parameter isHeld: the fragments leave only after `release(before:)`.
     /// - Returns: the message's number and the first of its sequence numbers.
-    mutating func enqueue(_ content: MessageContent) -> (message: UInt64, sequence: UInt64) {
+    mutating func enqueue(_ content: MessageContent, isHeld: Bool = false) -> (message: UInt64, sequence: UInt64) {
         let payload = content.bytes
         let number = nextMessage
         let first = next
@@ -59,12 +64,16 @@ struct Outbound: Sendable {
             offset = end
         } while offset < payload.count
         bytes += payload.count
+        if !isHeld { released = next }
         return (number, first)
     }
 
-    /// The fragment with a number, carrying the current base; `nil` when it is acknowledged or not there yet.
+    /// What was enqueued before this number is kept, and may leave.
+    mutating func release(before sequence: UInt64) { released = max(released, min(sequence, next)) }
+
+    /// The fragment with a number, carrying the current base; `nil` when it is acknowledged, held or not there yet.
     func fragment(_ sequence: UInt64) -> DataFrame? {
-        guard sequence >= base, sequence < next else { return nil }
+        guard sequence >= base, sequence < released else { return nil }
         var fragment = fragments[Int(sequence - base)]
         fragment.base = base
         return fragment

@@ -79,8 +79,14 @@ struct Session {
 
     /// Queues a message.
     ///
+    /// - Parameter isHeld: it leaves only after `release(before:)`.
     /// - Returns: its number in the stream to this member.
-    mutating func send(_ content: MessageContent) -> (message: UInt64, sequence: UInt64) { outbound.enqueue(content) }
+    mutating func send(_ content: MessageContent, isHeld: Bool = false) -> (message: UInt64, sequence: UInt64) {
+        outbound.enqueue(content, isHeld: isHeld)
+    }
+
+    /// What was queued before this sequence number is kept, and may leave.
+    mutating func release(before sequence: UInt64) { outbound.release(before: sequence) }
 
     /// Takes the frames of one packet that came, authentic, by `kind`.
     mutating func receive(_ frames: [Frame], on kind: PathKind, now: Instant) {
