@@ -59,10 +59,14 @@ class Host:
         """Packets to and from other hosts vanish; the tests' namespace (10.77.0.1) stays in reach."""
         self._drop("isolate", f"iifname {self._link} oifname v-*", chains=("forward",))
 
+    def allow_only(self, port: int) -> None:
+        """Of what it sends over UDP to the tests' namespace only what goes to `port` arrives; TCP passes."""
+        self._drop("allow_only", f"iifname {self._link} udp dport != {port}", chains=("input",))
+
     def heal(self) -> None:
-        """Ends `cut` and `isolate`."""
+        """Ends `cut`, `isolate` and `allow_only`."""
         listing = run("nft", "--handle", "list", "table", "bridge", "lab")
-        for chain, handle in re.findall(r"chain (\w+)|comment \"[a-z]+ " + re.escape(self._link) + r"\" # handle (\d+)", listing):
+        for chain, handle in re.findall(r"chain (\w+)|comment \"[a-z_]+ " + re.escape(self._link) + r"\" # handle (\d+)", listing):
             if chain:
                 current = chain
             else:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 from aiortc_peer import AiortcPeer
 from chromium import Browser, find_chromium
 from chromium_peer import ChromiumPeer
+from coturn import Coturn
 from networks import Host, Network
 from pair_peer import PairPeer
 from peer import Peer
@@ -56,6 +57,16 @@ def answering_host(network: Network) -> Host:
 
 
 @pytest.fixture(scope="session")
+def coturn(network: Network) -> Iterator[Coturn]:
+    """A TURN server in the tests' namespace."""
+    if not Coturn.is_installed():
+        pytest.skip("no turnserver in PATH: apt install coturn")
+    server = Coturn.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
 def browser_host(network: Network) -> Host:
     """Where Chromium runs: it gives no candidates where only `lo` is up."""
     return network.host("browser")
@@ -75,10 +86,10 @@ async def make_peer(node_host: Host, answering_host: Host, browsers: Browsers) -
     """Makes peers by kind, and ends them all after the test."""
     peers: list[Peer] = []
 
-    async def make(kind: str, *, answering: bool, echo: bool = False, hide_addresses: bool = False) -> Peer:
+    async def make(kind: str, *, answering: bool, echo: bool = False, hide_addresses: bool = False, turn: list[str] | None = None) -> Peer:
         peer: Peer
         if kind == "ours":
-            peer = await PairPeer.start(answering_host if answering else node_host, answering=answering, echo=echo)
+            peer = await PairPeer.start(answering_host if answering else node_host, answering=answering, echo=echo, turn=turn)
         elif kind == "aiortc":
             peer = AiortcPeer(echo=echo)
         else:

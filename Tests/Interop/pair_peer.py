@@ -19,9 +19,14 @@ class PairPeer(Peer):
         self._described = 0
 
     @classmethod
-    async def start(cls, host: Host, *, answering: bool, echo: bool = False) -> PairPeer:
+    async def start(cls, host: Host, *, answering: bool, echo: bool = False, turn: list[str] | None = None) -> PairPeer:
+        """`turn`: URLs of TURN servers, for the user `u` with the password `p`."""
         process = JSONProcess("pair-answer" if answering else "pair-offer")
         arguments = ["pair", "--json"] + (["--answer"] if answering else []) + (["--echo"] if echo else [])
+        for url in turn or []:
+            arguments += ["--turn", url]
+        if turn:
+            arguments += ["--turn-user", "u", "--turn-password", "p"]
         await process.start(*arguments, within=host.within)
         return cls(process, host)
 

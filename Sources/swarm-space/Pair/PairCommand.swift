@@ -1,5 +1,6 @@
 import ArgumentParser
 import DTLS
+import ICE
 import NIOCore
 import NIOPosix
 import SwarmBase
@@ -24,6 +25,18 @@ struct PairCommand: AsyncParsableCommand {
     @Option(name: .long, help: ArgumentHelp("A STUN server to ask for our outside address.", valueName: "host:port"))
     var stun: [String] = []
 
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "A TURN server to be reached through: turn:host:port, with ?transport=tcp, or turns:.", valueName: "url"))
+    var turn: [String] = []
+
+    @Option(name: .long, help: ArgumentHelp("The user name at the TURN servers.", valueName: "name"))
+    var turnUser: String?
+
+    @Option(name: .long, help: ArgumentHelp("The password at the TURN servers.", valueName: "password"))
+    var turnPassword: String?
+
     @Option(help: "The UDP port; 0 takes a free one.")
     var port: UInt16 = 0
 
@@ -34,12 +47,29 @@ struct PairCommand: AsyncParsableCommand {
         for server in stun where HostAndPort(server) == nil {
             throw ValidationError("--stun \(server): give a host and a port, such as stun.example.org:3478")
         }
+        for server in turn where TURNLocation(server) == nil {
+            throw ValidationError(
+                "--turn \(server): give turn:host:port, turn:host:port?transport=tcp or turns:host:port")
+        }
+        guard turn.isEmpty || (turnUser != nil && turnPassword != nil) else {
+            throw ValidationError("--turn needs --turn-user and --turn-password")
+        }
+        guard turn.isEmpty || turnCredentials != nil else {
+            throw ValidationError("--turn-user: give 1 to 508 bytes")
+        }
+    }
+
+    private var turnCredentials: TURNCredentials? {
+        TURNCredentials(username: turnUser ?? "", password: turnPassword ?? "")
     }
 
     func run() async throws {
         let output = ConsoleOutput()
         var options = PairOptions(isAnswering: answer, isEchoing: echo, port: port)
         options.stunServers = await resolve(stun.compactMap { HostAndPort($0) }, output)
+        if let credentials = turnCredentials {
+            options.turnServers = await locate(turn.compactMap { TURNLocation($0) }, credentials, output)
+        }
         let certificate = try DTLSCertificate()
         let console: any PairConsole = json ? JSONPairConsole(output: output) : TextPairConsole(output: output)
         console.begin(isAnswering: answer)
@@ -84,16 +114,40 @@ struct PairCommand: AsyncParsableCommand {
     private func resolve(_ servers: [HostAndPort], _ output: ConsoleOutput) async -> [TransportAddress] {
         var addresses: [TransportAddress] = []
         for server in servers {
-            let resolved = try? await NIOThreadPool.singleton.runIfActive {
-                try SocketAddress.makeAddressResolvingHost(server.host, port: server.port)
-            }
-            if let address = resolved?.ipAddress.flatMap({ IPAddress($0) }), let port = UInt16(exactly: server.port) {
-                addresses.append(TransportAddress(address, port: port))
+            if let address = await resolve(server.host, port: server.port) {
+                addresses.append(address)
             } else {
                 output.note("swarm-space: cannot resolve \(server.host): going on without this STUN server")
             }
         }
         return addresses
+    }
+
+    private func locate(
+        _ locations: [TURNLocation], _ credentials: TURNCredentials, _ output: ConsoleOutput
+    ) async -> [PairTURNServer] {
+        var servers: [PairTURNServer] = []
+        for location in locations {
+            guard let address = await resolve(location.host, port: location.port) else {
+                output.note("swarm-space: cannot resolve \(location.host): going on without this TURN server")
+                continue
+            }
+            let server = TURNServer(
+                address: address, transport: location.carrier == .udp ? .udp : .stream, credentials: credentials,
+                families: .both)
+            servers.append(PairTURNServer(location: location, server: server))
+        }
+        return servers
+    }
+
+    private func resolve(_ host: String, port: Int) async -> TransportAddress? {
+        let resolved = try? await NIOThreadPool.singleton.runIfActive {
+            try SocketAddress.makeAddressResolvingHost(host, port: port)
+        }
+        guard let address = resolved?.ipAddress.flatMap({ IPAddress($0) }), let port = UInt16(exactly: port) else {
+            return nil
+        }
+        return TransportAddress(address, port: port)
     }
 }
 

@@ -12,8 +12,9 @@ struct PairOptions: Sendable {
     var isEchoing = false
     var port: UInt16 = 0
     var stunServers: [TransportAddress] = []
-    /// The longest wait for the answers of the STUN servers before the description goes out without them.
-    var gatheringLimit: Duration = .seconds(2)
+    var turnServers: [PairTURNServer] = []
+    /// The longest wait for the answers of the STUN and TURN servers before the description goes out without them.
+    var gatheringLimit: Duration = .seconds(3)
     /// Bytes that may wait on a channel before the next instruction is taken.
     var highWater = 1 << 20
     var lowWater = 256 << 10
@@ -29,11 +30,13 @@ final class PairSession {
     private let port: UDPPort
     private var connection: PeerConnection
     private var stun: STUNBindingClient
+    private let relays: PairRelays
     private var router = DatagramRouter<Int>()
     private var timer: LoopTimer?
     private var channels: [DataChannelHandle: (options: DataChannelOptions, id: DataChannelID?)] = [:]
     /// The newest channel of each label.
     private var labels: [String: DataChannelHandle] = [:]
+    private var answeredServers = 0
     private var silentServers = 0
     private var gatheringDeadline: Instant?
     private var isGathering = true
@@ -57,6 +60,7 @@ final class PairSession {
         port = UDPPort(eventLoop: eventLoop, configuration: UDPPortConfiguration(port: options.port))
         connection = PeerConnection(certificate: certificate, entropy: .system, now: Instant(eventLoop.now))
         stun = STUNBindingClient(entropy: .system)
+        relays = PairRelays(eventLoop: eventLoop)
     }
 
     private var now: Instant { Instant(eventLoop.now) }
@@ -69,6 +73,7 @@ final class PairSession {
         timer = LoopTimer(eventLoop: eventLoop) { [weak self] in self?.timeout() }
         port.onDatagram = { [weak self] datagram, source in self?.received(datagram, from: source) }
         port.onReadComplete = { [weak self] in self?.pump() }
+        relays.onInput = { [weak self] in self?.pump() }
         port.bind().assumeIsolated().whenComplete { result in
             switch result {
             case .success(let address): self.gather(port: address.port)
@@ -87,7 +92,8 @@ final class PairSession {
         }
         gatheringDeadline = now + options.gatheringLimit
         for server in options.stunServers { stun.addServer(server, now: now) }
-        if options.stunServers.isEmpty { finishGathering() } else { pump() }
+        for (rank, server) in options.turnServers.enumerated() { relays.add(server, rank: UInt16(clamping: rank)) }
+        if options.stunServers.isEmpty, options.turnServers.isEmpty { finishGathering() } else { pump() }
     }
 
     private func finishGathering() {
@@ -111,6 +117,7 @@ final class PairSession {
     private func take(_ event: STUNBindingEvent) {
         switch event {
         case .reflexive(let address, let server):
+            answeredServers += 1
             connection.addLocalCandidate(.serverReflexive(address, server: server.address))
         case .unreachable: silentServers += 1
         case .mappingChanged: break
@@ -118,8 +125,18 @@ final class PairSession {
     }
 
     private var everyServerHasAnswered: Bool {
-        let known = connection.localCandidates.filter { $0.kind == .serverReflexive }.count
-        return known + silentServers >= options.stunServers.count
+        answeredServers + silentServers >= options.stunServers.count && relays.areSettled
+    }
+
+    private func take(_ event: PairRelays.Event) {
+        switch event {
+        case .candidate(let candidate):
+            connection.addLocalCandidate(candidate)
+        case .lost(let relayed):
+            connection.removeLocalCandidate(relayed, now: now)
+        case .note(let text):
+            report(.error(text))
+        }
     }
 
     // MARK: Instructions
@@ -202,9 +219,19 @@ final class PairSession {
     // MARK: The loop
 
     private func received(_ datagram: [UInt8], from source: TransportAddress) {
+        if relays.handle(datagram: datagram, from: source) { return receiveRelayed() }
+        route(datagram, from: source, via: nil)
+    }
+
+    /// What peers sent to our relayed addresses.
+    private func receiveRelayed() {
+        while let received = relays.pollReceived() { route(received.payload, from: received.peer, via: received.relay) }
+    }
+
+    private func route(_ datagram: [UInt8], from source: TransportAddress, via relay: TransportAddress?) {
         switch router.route(datagram, from: source) {
         case .connection:
-            connection.handle(datagram: datagram, from: source, now: now)
+            connection.handle(datagram: datagram, from: source, via: relay, now: now)
             // An address that STUN has just validated counts for the next datagram of the same batch.
             drainEvents()
         case .stunAnswer: stun.handle(stun: datagram, from: source, now: now)
@@ -215,6 +242,7 @@ final class PairSession {
     private func timeout() {
         connection.handleTimeout(now: now)
         stun.handleTimeout(now: now)
+        relays.handleTimeout()
         pump()
     }
 
@@ -224,18 +252,25 @@ final class PairSession {
         isPumping = true
         var moved = true
         while moved {
+            receiveRelayed()
             moved = drainEvents()
             while let transmit = connection.pollTransmit() {
                 router.noteTransmit(transmit.payload, by: 0, now: now)
-                port.send(transmit)
+                if transmit.relay == nil { port.send(transmit) } else { relays.send(transmit) }
+                moved = true
+            }
+            while let event = relays.pollEvent() {
+                take(event)
                 moved = true
             }
         }
+        while let transmit = relays.pollTransmit() { port.send(transmit) }
         while let transmit = stun.pollTransmit() { port.send(transmit) }
         while let event = stun.pollEvent() { take(event) }
         port.flush()
         router.setUfrags(connection.localUfrags, for: 0)
-        timer?.schedule(at: .earlier(.earlier(connection.nextTimeout, stun.nextTimeout), gatheringDeadline))
+        let protocols = Instant?.earlier(.earlier(connection.nextTimeout, stun.nextTimeout), relays.nextTimeout)
+        timer?.schedule(at: .earlier(protocols, gatheringDeadline))
         isPumping = false
         if isGathering, let deadline = gatheringDeadline, everyServerHasAnswered || deadline <= now {
             finishGathering()
@@ -302,6 +337,9 @@ final class PairSession {
         makeRoom()
         for (_, promise) in waitingForCandidates { promise.succeed() }
         waitingForCandidates = []
+        relays.close()
+        while let transmit = relays.pollTransmit() { port.send(transmit) }
+        port.flush()
         port.close()
         finished.succeed()
     }

@@ -1,0 +1,63 @@
+"""A real TURN server: coturn, started in the tests' namespace."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+
+from networks import ADDRESS
+from processes import die_with_parent
+
+PORT = 3478
+
+
+class Coturn:
+    """Listens on UDP and TCP, for the user `u` with the password `p`."""
+
+    address = ADDRESS
+    port = PORT
+
+    def __init__(self, process: subprocess.Popen[bytes], folder: tempfile.TemporaryDirectory[str]) -> None:
+        self._process = process
+        self._folder = folder
+
+    @staticmethod
+    def is_installed() -> bool:
+        return shutil.which("turnserver") is not None
+
+    @classmethod
+    def start(cls) -> Coturn:
+        folder = tempfile.TemporaryDirectory(prefix="coturn")
+        arguments = ["-n", "--no-cli", "--lt-cred-mech", "--realm", "test", "--user", "u:p", "--no-tls", "--no-dtls"]
+        arguments += ["--listening-ip", ADDRESS, "--relay-ip", ADDRESS, "--listening-port", str(PORT), "--allow-loopback-peers"]
+        arguments += ["--log-file", f"{folder.name}/log", "--simple-log", "--pidfile", f"{folder.name}/pid", "--db", f"{folder.name}/db"]
+        process = subprocess.Popen(
+            ["turnserver", *arguments],
+            cwd=folder.name,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=die_with_parent,
+        )
+        server = cls(process, folder)
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                socket.create_connection((ADDRESS, PORT), timeout=1).close()
+                return server
+            except OSError:
+                if time.monotonic() > deadline or process.poll() is not None:
+                    server.close()
+                    raise AssertionError("coturn does not listen") from None
+                time.sleep(0.05)
+
+    def url(self, transport: str) -> str:
+        """`transport`: udp or tcp, between client and server."""
+        return f"turn:{ADDRESS}:{PORT}?transport={transport}"
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._folder.cleanup()
