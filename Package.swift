@@ -139,8 +139,8 @@ let package = Package(
         .testTarget(
             name: "SwarmSpaceTests",
             dependencies: [
-                "SwarmBase", "JSON", "Magnet", "SEA", "SwarmEngine", "SwarmTransport", "SwarmSpace", "Supernode",
-                nioCore, nioPosix, logging,
+                "SwarmBase", "JSON", "Magnet", "SEA", "Gun", "SwarmEngine", "SwarmTransport", "SwarmSpace",
+                nioCore, nioPosix,
             ],
             swiftSettings: house),
         .testTarget(

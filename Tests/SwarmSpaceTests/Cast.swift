@@ -1,8 +1,8 @@
 import Foundation
-import Logging
+import NIOCore
+import NIOPosix
 import SwarmBase
 import SwarmEngine
-import Supernode
 import SwarmSpace
 import Testing
 
@@ -20,21 +20,28 @@ func until(_ what: String, _ condition: () async throws -> Bool) async throws {
     }
 }
 
-/// A supernode on loopback, and the directory in which members of a test keep what is theirs.
+/// A relay on loopback, and the directory in which members of a test keep what is theirs.
 struct Stage {
-    let supernode: Supernode
-    let endpoints: SupernodeEndpoints
+    let relay: NIOLoopBoundBox<Relay?>
+    let url: String
     let directory = FileManager.default.temporaryDirectory.appending(path: "swarm-space-\(UUID().uuidString)")
 
     static func set() async throws -> Stage {
-        let supernode = Supernode(
-            configuration: SupernodeConfiguration(host: IPAddress("127.0.0.1"), port: 0),
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
-        return Stage(supernode: supernode, endpoints: try await supernode.start())
+        let loop = MultiThreadedEventLoopGroup.singleton.next()
+        let box = NIOLoopBoundBox<Relay?>.makeEmptyBox(valueType: Relay.self, eventLoop: loop)
+        let address = try await loop.flatSubmit {
+            let relay = Relay(eventLoop: loop)
+            box.value = relay
+            return relay.start()
+        }.get()
+        return Stage(relay: box, url: "ws://\(address)/gun")
     }
 
     func strike() async {
-        await supernode.stop()
+        try? await relay.eventLoop.flatSubmit { [relay] () -> EventLoopFuture<Void> in
+            defer { relay.value = nil }
+            return relay.value?.stop() ?? relay.eventLoop.makeSucceededVoidFuture()
+        }.get()
         try? FileManager.default.removeItem(at: directory)
     }
 
@@ -43,7 +50,7 @@ struct Stage {
     func configuration(_ name: String) -> SwarmConfiguration {
         var configuration = SwarmConfiguration()
         configuration.name = name
-        configuration.relays = [endpoints.gun]
+        configuration.relays = [url]
         configuration.includesLoopback = true
         return configuration
     }

@@ -75,6 +75,10 @@ actor ChatConsole: JoinConsole {
 
     func stillTrying(_ reason: String) { note("nothing can be reached yet, still trying: \(printable(reason))") }
 
+    func end() {
+        if hasPrompt { output.text("\r\u{1b}[K") }
+    }
+
     // MARK: Commands
 
     private func perform(_ line: String) async -> Bool {

@@ -32,7 +32,9 @@ struct JSONJoinConsole: JoinConsole {
     /// A program that has nothing more to ask may still want to hear.
     func inputEnded() -> Bool { true }
 
-    func stillTrying(_ reason: String) {}
+    func stillTrying(_ reason: String) { complain("nothing can be reached yet: \(reason)") }
+
+    func end() {}
 
     private func perform(_ instruction: JoinInstruction) async throws -> Bool {
         switch instruction {

@@ -27,6 +27,8 @@ protocol JoinConsole: Sendable {
     func inputEnded() async -> Bool
     /// Nobody could be reached for a while.
     func stillTrying(_ reason: String) async
+    /// The swarm has been left.
+    func end() async
 }
 
 /// Carries events from a swarm to a console and lines the other way, until it is time to go.
@@ -56,6 +58,7 @@ struct JoinSession: Sendable {
         await swarm.leave()
         // Everything that had come is read and written; but nobody can be made to read what we write.
         await first(of: { await reading.value }, orAfter: .milliseconds(500))
+        await console.end()
         await first(of: { await output.written() }, orAfter: .milliseconds(300))
         return end
     }
