@@ -3,12 +3,16 @@ import SwarmBase
 /// Everything the engine keeps of one other member. A class, so that the engine changes it in place.
 final class Member {
     let peer: PeerID
-    /// The member's name in the souls of the swarm.
-    let inbox: String
     var session: Session
     var negotiation: Negotiation
+    /// Its inbox soul of the day, and the keys there that we write.
+    var inbox = (day: 0, soul: "")
     var slots = RelaySlots()
     var presence: PresenceRecord?
+    /// When its latest record came.
+    var heardOfAt: Instant
+    /// Away, and without a fresh record: neither dialled nor written to until something is heard of it.
+    var isDormant = false
     var cipher: EnvelopeCipher?
     /// The member's present run has answered us: it holds our presence record, which need not go with each datagram.
     var knowsUs = false
@@ -24,9 +28,9 @@ final class Member {
     /// When an ICE restart is tried (again), and how often it was.
     var restart: (at: Instant, count: Int)?
 
-    init(peer: PeerID, inbox: String, session: Session, negotiation: Negotiation) {
+    init(peer: PeerID, session: Session, negotiation: Negotiation, now: Instant) {
         self.peer = peer
-        self.inbox = inbox
+        heardOfAt = now
         self.session = session
         self.negotiation = negotiation
     }

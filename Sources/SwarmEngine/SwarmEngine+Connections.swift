@@ -79,13 +79,29 @@ extension SwarmEngine {
         while let transmit = stun.pollTransmit() { transmits.append(transmit) }
         while let event = stun.pollEvent() {
             guard case .reflexive(let address, let server) = event else { continue }
-            guard !localCandidates.contains(where: { $0.address == address }) else { continue }
-            let candidate = Candidate.serverReflexive(address, server: server.address)
-            localCandidates.append(candidate)
-            for connection in Array(connections.values) where connection.peer != nil {
-                connection.peerConnection.addLocalCandidate(candidate)
-                trickle([candidate.sdp], on: connection, now: now)
-            }
+            setReflexive(address, server: server, now: now)
+        }
+    }
+
+    /// A server sees the socket at this address now, and no more at the one it saw before.
+    mutating func setReflexive(_ address: TransportAddress, server: TransportAddress, now: Instant) {
+        let former = reflexive.updateValue(address, forKey: server)
+        if let former, former != address, !reflexive.values.contains(former) {
+            localCandidates.removeAll { $0.kind == .serverReflexive && $0.address == former }
+        }
+        addLocalCandidates([.serverReflexive(address, server: server.address)], now: now)
+    }
+
+    /// Takes addresses of ours that are not known yet, and tells all connections.
+    mutating func addLocalCandidates(_ candidates: [Candidate], now: Instant) {
+        let new = candidates.filter { candidate in !localCandidates.contains { $0.address == candidate.address } }
+        guard !new.isEmpty else { return }
+        localCandidates += new
+        for connection in Array(connections.values) {
+            let known = connection.peerConnection.localCandidates
+            for candidate in new { connection.peerConnection.addLocalCandidate(candidate) }
+            let unsaid = connection.peerConnection.localCandidates.filter { !known.contains($0) }
+            if !unsaid.isEmpty { trickle(unsaid.map(\.sdp), on: connection, now: now) }
         }
     }
 

@@ -1,3 +1,4 @@
+import Gun
 import SwarmBase
 
 /// Discovery: our own presence record, and those of others.
@@ -5,14 +6,22 @@ extension SwarmEngine {
     /// Writes our presence record anew.
     mutating func announcePresence(now: Instant) {
         presenceAt = now + configuration.presenceInterval * Double.random(in: 0.8...1, using: &entropy)
-        followPresence(now: now)
-        gun.refresh(topic.inboxSoul(of: peerID), now: now)
+        followDays(now: now)
+        gun.refresh(topic.inboxSoul(of: peerID, day: day(now)), now: now)
         gun.refresh(topic.presenceSoul(day: day(now)), now: now)
+        publishPresence(now: now)
+    }
+
+    mutating func publishPresence(now: Instant) {
         guard let sealed = sealedPresence(now: now) else { return }
         gun.publish(
-            sealed.base64URL, key: topic.tag(of: peerID), of: topic.presenceSoul(day: day(now)),
-            state: wall(now) - 1_000, now: now)
+            sealed.base64URL, key: tag, of: topic.presenceSoul(day: day(now)),
+            state: presenceClock.next(wall: wall(now) - 1_000), now: now)
     }
+
+    /// What our keys in the souls of the swarm begin with. Another one after each time that the clock was set back: what
+    /// was written with states that are ahead of it would hide all that follows.
+    var tag: String { topic.tag(of: peerID) + (clockSetBacks == 0 ? "" : ".\(clockSetBacks)") }
 
     /// Our presence record as of now, signed and sealed.
     mutating func sealedPresence(now: Instant) -> [UInt8]? {
@@ -23,18 +32,23 @@ extension SwarmEngine {
         return try? record.sealed(by: identity, topic: topic)
     }
 
-    /// Subscribes to the presence of today, and around midnight of the neighbouring day.
-    mutating func followPresence(now: Instant) {
+    /// Subscribes to presence and to our inbox of today, and around midnight of the neighbouring day.
+    mutating func followDays(now: Instant) {
         let margin = 600_000.0
-        for offset in [-margin, 0, margin] {
-            let day = Int((wall(now) + offset) / 86_400_000)
-            if presenceDays.insert(day).inserted { gun.subscribe(topic.presenceSoul(day: day), now: now) }
+        let days = Set([-margin, 0, margin].map { Int((wall(now) + $0) / 86_400_000) })
+        for day in days.subtracting(presenceSouls.keys) {
+            presenceSouls[day] = topic.presenceSoul(day: day)
+            inboxSouls[day] = topic.inboxSoul(of: peerID, day: day)
+            for soul in [presenceSouls[day], inboxSouls[day]].compactMap(\.self) { gun.subscribe(soul, now: now) }
+        }
+        for day in presenceSouls.keys.filter({ !days.contains($0) }) {
+            for soul in [presenceSouls.removeValue(forKey: day), inboxSouls.removeValue(forKey: day)] {
+                if let soul { gun.unsubscribe(soul, now: now) }
+            }
         }
     }
 
     func day(_ now: Instant) -> Int { Int(wall(now) / 86_400_000) }
-
-    func isPresenceSoul(_ soul: String) -> Bool { presenceDays.contains { topic.presenceSoul(day: $0) == soul } }
 
     func isFresh(_ timestamp: UInt64, now: Instant) -> Bool {
         abs(Double(timestamp) - wall(now)) <= configuration.freshness.milliseconds
@@ -75,8 +89,12 @@ extension SwarmEngine {
         let isNewRun = member.presence?.sessionKey != record.sessionKey
         let isFirstRun = member.presence == nil
         member.presence = record
+        member.heardOfAt = now
         if isNewRun {
+            member.isDormant = false
             guard startRun(of: member, with: record.sessionKey, isFirst: isFirstRun, now: now) else { return nil }
+        } else {
+            wake(member, now: now)
         }
         if member.planes.insert(plane).inserted { events.append(.discovered(member.peer, plane)) }
         return member
@@ -85,27 +103,40 @@ extension SwarmEngine {
     /// The member with an id, made known if there is room.
     mutating func member(_ peer: PeerID, now: Instant) -> Member? {
         if let member = members[peer] { return member }
-        guard members.count < configuration.mostMembers || forgetSomebody() else { return nil }
+        guard members.count < configuration.mostMembers || forgetSomebody(now: now) else { return nil }
         let outbound = Outbound(stream: entropy.next())
         let member = Member(
-            peer: peer, inbox: topic.inboxSoul(of: peer),
-            session: Session(configuration: configuration.session, outbound: outbound),
-            negotiation: Negotiation(decides: peerID < peer, now: now))
+            peer: peer, session: Session(configuration: configuration.session, outbound: outbound),
+            negotiation: Negotiation(decides: peerID < peer, now: now), now: now)
         member.session.setPaused(isPaused)
         members[peer] = member
         return member
     }
 
-    /// Makes room by forgetting a member who is away and to whom nothing is owed.
-    private mutating func forgetSomebody() -> Bool {
-        guard
-            let idle = members.values.first(where: {
-                !$0.session.isUp && $0.session.outbound.isEmpty && $0.negotiation.connection == nil
-            })
-        else { return false }
-        forgetKeys(of: idle)
-        members[idle.peer] = nil
+    /// Makes room by forgetting a member who is away and to whom nothing is owed: first those who never said a word.
+    private mutating func forgetSomebody(now: Instant) -> Bool {
+        let idle = members.values.filter { !$0.session.isUp && $0.session.outbound.isEmpty }
+        func silence(_ member: Member) -> Instant { member.session.lastHeard ?? Instant(nanoseconds: .min) }
+        guard let silent = idle.min(by: { silence($0) < silence($1) }) else { return false }
+        endRun(of: silent, now: now)
+        members[silent.peer] = nil
         return true
+    }
+
+    /// Lets a member be of whom nothing was heard for so long that its record is stale.
+    mutating func rest(_ member: Member, now: Instant) {
+        guard !member.isDormant, !member.session.isUp, now - member.heardOfAt > configuration.freshness else { return }
+        member.isDormant = true
+        member.session.pathClosed(.relay, now: now)
+        endConnection(with: member, now: now)
+    }
+
+    /// Something was heard of a member.
+    mutating func wake(_ member: Member, now: Instant) {
+        guard member.isDormant else { return }
+        member.isDormant = false
+        member.negotiation.hurry(now: now)
+        openRelayPath(to: member, now: now)
     }
 
     /// A member runs with a session key we had not seen.
@@ -114,8 +145,10 @@ extension SwarmEngine {
     ) -> Bool {
         if !isFirst { endRun(of: member, now: now) }
         do {
+            // A nanosecond for each packet: never used up, and never used before.
             let cipher = try EnvelopeCipher(
-                own: sessionKey, ownID: peerID, peer: key, peerID: member.peer, topic: topic)
+                own: sessionKey, ownID: peerID, peer: key, peerID: member.peer, topic: topic,
+                firstCounter: UInt64(max(0, (now - startedAt).nanosecondsClamped)))
             sessionKeys[cipher.peerKeyID] = member.peer
             member.cipher = cipher
         } catch {
@@ -124,9 +157,7 @@ extension SwarmEngine {
         }
         member.session.peerRestarted(now: now)
         member.negotiation.reset(now: now)
-        if gun.isConnected, configuration.paths.contains(.relay) {
-            member.session.pathOpened(.relay, now: now)
-        }
+        openRelayPath(to: member, now: now)
         pump(member, now: now)
         return true
     }

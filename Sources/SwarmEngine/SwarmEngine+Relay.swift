@@ -48,10 +48,10 @@ extension SwarmEngine {
     /// Takes everything the GUN plane has to say.
     mutating func drainGun(now: Instant) {
         while let change = gun.pollChange() {
-            if change.soul == topic.inboxSoul(of: peerID) {
+            if inboxSouls.values.contains(change.soul) {
                 guard let text = change.text, let bytes = [UInt8](base64URL: text) else { continue }
                 receive(datagram: bytes, depth: 0, now: now)
-            } else if isPresenceSoul(change.soul) {
+            } else if presenceSouls.values.contains(change.soul) {
                 guard let text = change.text, let sealed = [UInt8](base64URL: text) else { continue }
                 takePresence(sealed, plane: .gun, now: now).map { pump($0, now: now) }
             } else {
@@ -86,6 +86,8 @@ extension SwarmEngine {
         guard let packet = try member.cipher?.open(envelope) else { throw .notForUs }
         let frames = try Frame.parse(packet)
         member.knowsUs = true
+        guard configuration.paths.contains(.relay) else { return }
+        wake(member, now: now)
         member.session.receive(frames, on: .relay, now: now)
         pump(member, now: now)
     }
@@ -97,24 +99,33 @@ extension SwarmEngine {
         if !member.knowsUs, let presence = sealedPresence(now: now) {
             datagram = .introduction(presence: presence, content: datagram.bytes)
         }
+        if member.inbox.day != day(now) {
+            clearInbox(of: member, now: now)
+            member.inbox = (day(now), topic.inboxSoul(of: member.peer, day: day(now)))
+        }
         let (slot, state) = member.slots.take(now: now, wall: wall(now))
-        gun.put(
-            datagram.bytes.base64URL, key: "\(topic.tag(of: peerID))/\(slot)", of: member.inbox, state: state, now: now)
+        gun.put(datagram.bytes.base64URL, key: "\(tag)/\(slot)", of: member.inbox.soul, state: state, now: now)
     }
 
-    func inboxKeys(of member: Member, _ slots: [Int]) -> [String] {
-        let tag = topic.tag(of: peerID)
-        return slots.map { "\(tag)/\($0)" }
+    /// Sets what we left in a member's inbox to `null`.
+    mutating func clearInbox(of member: Member, now: Instant) {
+        guard let (slots, state) = member.slots.clear(wall: wall(now)) else { return }
+        gun.clear(slots.map { "\(tag)/\($0)" }, of: member.inbox.soul, state: state, now: now)
+    }
+
+    /// Gives a member's session its relay path, when there is one.
+    mutating func openRelayPath(to member: Member, now: Instant) {
+        guard gun.isConnected, configuration.paths.contains(.relay), member.cipher != nil, !member.isDormant else {
+            return
+        }
+        member.session.pathOpened(.relay, now: now)
+        pump(member, now: now)
     }
 
     /// The first relay is connected (again): every session has its relay path.
     mutating func relayOpened(now: Instant) {
         announcePresence(now: now)
-        guard configuration.paths.contains(.relay) else { return }
-        for member in Array(members.values) where member.cipher != nil {
-            member.session.pathOpened(.relay, now: now)
-            pump(member, now: now)
-        }
+        for member in Array(members.values) { openRelayPath(to: member, now: now) }
     }
 
     /// No relay is connected any more.

@@ -67,11 +67,7 @@ extension SwarmEngine {
             sendDirect(Session.byePacket(), to: member, now: now)
         }
         isLeaving = true
-        if let sealed = sealedPresence(now: now) {
-            gun.publish(
-                sealed.base64URL, key: topic.tag(of: peerID), of: topic.presenceSoul(day: day(now)),
-                state: wall(now) - 1_000, now: now)
-        }
+        publishPresence(now: now)
         trackers.stop(now: now)
         for connection in Array(connections.values) {
             connection.peerConnection.close(now: now)
@@ -90,6 +86,9 @@ extension SwarmEngine {
             switch event {
             case .up(let path):
                 member.isAnnounced = true
+                wake(member, now: now)
+                member.negotiation.hurry(now: now)
+                if let resend = member.resend, resend.count > 1 { member.resend?.at = now }
                 events.append(.peer(member.peer, name: member.presence?.name ?? "", path: path))
             case .pathChanged(let path, let rtt):
                 // A path that has just opened has carried no ping yet; ICE has measured it, though.

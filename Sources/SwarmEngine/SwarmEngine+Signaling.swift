@@ -8,9 +8,16 @@ extension SwarmEngine {
 
     /// Offers, repeats, restarts and gives up, as the negotiation with a member asks for.
     mutating func negotiate(with member: Member, now: Instant) {
-        guard configuration.paths.contains(.direct), !isLeaving, member.cipher != nil else { return }
+        guard configuration.paths.contains(.direct), !isLeaving, member.cipher != nil, !member.isDormant else { return }
         if let at = member.negotiation.mayOffer, now >= at, !localCandidates.isEmpty {
-            offer(to: member, now: now)
+            if gun.isConnected {
+                offer(to: member, now: now)
+            } else {
+                // Nothing carries a directed offer, but open ones may do.
+                trackers.announceSoon(now: now)
+                drainTrackers(now: now)
+                member.negotiation.ended(now: now, jitter: jitter())
+            }
         }
         if let deadline = member.negotiation.deadline, now >= deadline {
             endConnection(with: member, now: now)
@@ -24,7 +31,9 @@ extension SwarmEngine {
 
     /// When `negotiate` is due.
     func negotiationTimeout(of member: Member) -> Instant? {
-        guard configuration.paths.contains(.direct), !isLeaving, member.cipher != nil else { return nil }
+        guard configuration.paths.contains(.direct), !isLeaving, member.cipher != nil, !member.isDormant else {
+            return nil
+        }
         var next: Instant? = localCandidates.isEmpty ? nil : member.negotiation.mayOffer
         next = .earlier(next, member.negotiation.deadline)
         next = .earlier(next, member.resend?.at)
@@ -39,6 +48,7 @@ extension SwarmEngine {
         for member in Array(members.values) {
             member.session.probe()
             if member.negotiation.phase == .connected { member.restart = (now, 0) }
+            member.negotiation.hurry(now: now)
             negotiate(with: member, now: now)
             pump(member, now: now)
         }
@@ -53,7 +63,7 @@ extension SwarmEngine {
             let description = try connection.peerConnection.createOffer(now: now)
             member.negotiation.offered(
                 connection.id, wall: UInt64(max(0, wall(now))), deadline: now + .seconds(20))
-            signal(.offer(sdp: description.sdp), on: connection, to: member, repeating: true, now: now)
+            signal(.offer(sdp: description.sdp), about: connection.id, to: member, repeating: true, now: now)
             drain(connection, now: now)
         } catch {
             remove(connection, now: now)
@@ -65,29 +75,39 @@ extension SwarmEngine {
     private mutating func restart(_ connection: Connection, with member: Member, now: Instant) {
         guard let description = try? connection.peerConnection.createOffer(restart: true, now: now) else { return }
         member.negotiation.restarted(wall: UInt64(max(0, wall(now))))
-        signal(.offer(sdp: description.sdp), on: connection, to: member, repeating: true, now: now)
+        signal(.offer(sdp: description.sdp), about: connection.id, to: member, repeating: true, now: now)
         drain(connection, now: now)
     }
 
     /// An ICE restart, tried again ever later while the direct path stays silent.
     private mutating func restartIfBroken(_ member: Member, now: Instant) {
-        guard let at = restartAt(member), now >= at, let connection = openConnection(of: member) else { return }
+        guard let connection = openConnection(of: member) else { return }
+        let silentSince = silentSince(member, connection)
+        if silentSince == nil, member.restart?.count != 0 { member.restart = nil }
+        guard let at = restartAt(member), now >= at else { return }
         let count = member.restart?.count ?? 0
-        member.restart = (now + .seconds(min(1 << count, 15)), count + 1)
-        if let broken = connection.brokenSince, now - broken > .seconds(60) {
+        member.restart = (now + .seconds(min(1 << min(count, 4), 15)), count + 1)
+        if let silentSince, now - silentSince > .seconds(60) {
             endConnection(with: member, now: now)
-        } else if member.negotiation.decides {
-            restart(connection, with: member, now: now)
-        } else {
-            signal(.restartRequest, on: connection, to: member, repeating: false, now: now)
+        } else if gun.isConnected {
+            if member.negotiation.decides {
+                restart(connection, with: member, now: now)
+            } else {
+                signal(.restartRequest, about: connection.id, to: member, repeating: false, now: now)
+            }
         }
     }
 
     private func restartAt(_ member: Member) -> Instant? {
         guard let connection = openConnection(of: member) else { return nil }
-        let silence: Instant? = .earlier(member.session.suspectSince, connection.brokenSince)
-        guard let silence else { return member.restart?.count == 0 ? member.restart?.at : nil }
-        return member.restart?.at ?? silence + .seconds(1)
+        guard let silentSince = silentSince(member, connection) else {
+            return member.restart?.count == 0 ? member.restart?.at : nil
+        }
+        return member.restart?.at ?? silentSince + .seconds(1)
+    }
+
+    private func silentSince(_ member: Member, _ connection: Connection) -> Instant? {
+        .earlier(member.session.suspectSince, connection.brokenSince)
     }
 
     // MARK: Signals of others
@@ -113,10 +133,14 @@ extension SwarmEngine {
             drain(connection, now: now)
         case .restartRequest:
             guard isNew else { return refuse(.replayed) }
-            guard member.negotiation.decides, !member.negotiation.isRestarting,
+            // While an offer of ours is still being repeated, there is no need for another.
+            guard member.negotiation.decides, member.resend == nil,
                 let connection = openConnection(of: member), connection.id == signal.connection
             else { return }
             restart(connection, with: member, now: now)
+        case .closed:
+            guard isNew else { return refuse(.replayed) }
+            if member.negotiation.connection == signal.connection { endConnection(with: member, now: now) }
         }
         pump(member, now: now)
     }
@@ -132,6 +156,9 @@ extension SwarmEngine {
         case .restart:
             guard isNew, let connection = connections[signal.connection] else { return refuse(.replayed) }
             answer(sdp, signal, on: connection, to: member, now: now)
+        case .gone:
+            guard isNew else { return refuse(.replayed) }
+            self.signal(.closed, about: signal.connection, to: member, repeating: false, now: now)
         case .answer:
             guard isNew else { return refuse(.replayed) }
             endConnection(with: member, now: now)
@@ -151,7 +178,7 @@ extension SwarmEngine {
             member.negotiation.answered(
                 connection.id, attempt: offer.attempt, deadline: now + configuration.connectTimeout)
             member.lastAnswer = signal(
-                .answer(sdp: description.sdp), on: connection, to: member, repeating: false, now: now)
+                .answer(sdp: description.sdp), about: connection.id, to: member, repeating: false, now: now)
             drain(connection, now: now)
             return description.sdp
         } catch {
@@ -176,6 +203,9 @@ extension SwarmEngine {
         if isOpenOffer {
             if let former, former != connection.id, let old = connections[former] { remove(old, now: now) }
             connection.peer = member.peer
+            let said = connection.peerConnection.localDescription?.candidates ?? []
+            let unsaid = connection.peerConnection.localCandidates.filter { !said.contains($0) }
+            if !unsaid.isEmpty { trickle(unsaid.map(\.sdp), on: connection, now: now) }
         }
         do {
             try connection.peerConnection.accept(
@@ -229,7 +259,7 @@ extension SwarmEngine {
             connection.expiresAt = now + .seconds(60)
             guard (try? openChannel(on: connection, now: now)) != nil,
                 let description = try? connection.peerConnection.createOffer(now: now),
-                let sealed = try? signal(.offer(sdp: description.sdp), on: connection, to: nil, now: now)
+                let sealed = try? signal(.offer(sdp: description.sdp), about: connection.id, to: nil, now: now)
                     .sealed(by: identity, topic: topic)
             else {
                 remove(connection, now: now)
@@ -302,7 +332,7 @@ extension SwarmEngine {
     mutating func trickle(_ lines: [String], on connection: Connection, now: Instant) {
         guard let peer = connection.peer, let member = members[peer] else { return }
         guard let ufrag = connection.peerConnection.localUfrags.first else { return }
-        signal(.candidates(ufrag: ufrag, lines), on: connection, to: member, repeating: false, now: now)
+        signal(.candidates(ufrag: ufrag, lines), about: connection.id, to: member, repeating: false, now: now)
     }
 
     /// Seals a signal to a member and sends it.
@@ -310,11 +340,11 @@ extension SwarmEngine {
     /// - Returns: the sealed signal.
     @discardableResult
     private mutating func signal(
-        _ content: Signal.Content, on connection: Connection, to member: Member, repeating: Bool, now: Instant
+        _ content: Signal.Content, about connection: ConnectionID, to member: Member, repeating: Bool, now: Instant
     ) -> [UInt8]? {
         guard let key = member.presence?.sessionKey else { return nil }
         do {
-            let sealed = try signal(content, on: connection, to: member, now: now)
+            let sealed = try signal(content, about: connection, to: member, now: now)
                 .sealed(by: identity, to: key, topic: topic)
             send(.signal(sealed), to: member, now: now)
             if repeating { member.resend = (sealed, now + .seconds(1), 1) }
@@ -326,11 +356,11 @@ extension SwarmEngine {
     }
 
     private mutating func signal(
-        _ content: Signal.Content, on connection: Connection, to member: Member?, now: Instant
+        _ content: Signal.Content, about connection: ConnectionID, to member: Member?, now: Instant
     ) -> Signal {
         Signal(
             sender: peerID, recipient: member?.peer, timestamp: UInt64(max(0, wall(now))), id: entropy.next(),
-            connection: connection.id, attempt: member?.negotiation.attempt ?? UInt64(max(0, wall(now))),
+            connection: connection, attempt: member?.negotiation.attempt ?? UInt64(max(0, wall(now))),
             content: content)
     }
 

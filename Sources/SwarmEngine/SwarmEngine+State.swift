@@ -1,3 +1,4 @@
+import Gun
 public import JSON
 public import SwarmBase
 
@@ -8,7 +9,7 @@ extension SwarmEngine {
     /// - Parameter value: `null`, a boolean, a finite number, a text, or a link `{"#": soul}`.
     /// - Returns: `false` for any other value, and for an empty soul or key.
     public mutating func put(soul: String, key: String, value: JSONValue, now: Instant) -> Bool {
-        gun.put(value, key: key, of: soul, state: wall(now), now: now)
+        gun.put(value, key: key, of: soul, state: applicationClock.next(wall: wall(now)), now: now)
     }
 
     /// Reports every change of a node from now on, and what is known of it already.

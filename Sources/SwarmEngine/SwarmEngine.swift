@@ -1,4 +1,5 @@
 public import DTLS
+import Gun
 import ICE
 public import Magnet
 public import SwarmBase
@@ -25,6 +26,8 @@ public struct SwarmEngine: ~Copyable {
     var connections: [ConnectionID: Connection] = [:]
     var router = DatagramRouter<ConnectionID>()
     var localCandidates: [Candidate] = []
+    /// Where each STUN server sees the socket.
+    var reflexive: [TransportAddress: TransportAddress] = [:]
     var stun: STUNBindingClient
 
     // Planes.
@@ -33,7 +36,13 @@ public struct SwarmEngine: ~Copyable {
     var seenSignals: SeenSignals
     var presenceAt: Instant
     var lastPresenceTimestamp: UInt64 = 0
-    var presenceDays: Set<Int> = []
+    var presenceClock = StateClock()
+    var applicationClock = StateClock()
+    var clockSetBacks = 0
+    /// The souls that are followed, by day.
+    var presenceSouls: [Int: String] = [:]
+    var inboxSouls: [Int: String] = [:]
+    let startedAt: Instant
     var isLeaving = false
     var isPaused = false
 
@@ -71,8 +80,8 @@ public struct SwarmEngine: ~Copyable {
             entropy: self.entropy.fork(), now: now)
         seenSignals = SeenSignals()
         presenceAt = now
-        gun.subscribe(topic.inboxSoul(of: identity.peerID), now: now)
-        followPresence(now: now)
+        startedAt = now
+        followDays(now: now)
     }
 
     /// Who this member is.
@@ -86,7 +95,14 @@ public struct SwarmEngine: ~Copyable {
 
     /// Tells what the wall clock reads: it may be set while the node runs.
     public mutating func setWallClock(_ wall: Double, now: Instant) {
-        wallAtZero = wall - (now - .zero).milliseconds
+        let step = wall - self.wall(now)
+        wallAtZero += step
+        guard abs(step) > 10_000 else { return }
+        presenceAt = now
+        guard step < 0 else { return }
+        clockSetBacks += 1
+        lastPresenceTimestamp = 0
+        for member in members.values { member.slots = RelaySlots() }
     }
 
     // MARK: The network
@@ -96,7 +112,9 @@ public struct SwarmEngine: ~Copyable {
         let hosts = addresses.enumerated().map { Candidate.host($1, rank: UInt16(clamping: $0)) }
         guard hosts != localCandidates.filter({ $0.kind == .host }) else { return }
         let isFirst = localCandidates.isEmpty
-        localCandidates = hosts + localCandidates.filter { $0.kind != .host }
+        let others = localCandidates.filter { $0.kind != .host }
+        localCandidates = []
+        addLocalCandidates(hosts + others, now: now)
         if !isFirst { networkChanged(now: now) }
     }
 
@@ -178,9 +196,8 @@ public struct SwarmEngine: ~Copyable {
         for member in Array(members.values) {
             member.session.handleTimeout(now: now)
             negotiate(with: member, now: now)
-            if let clear = member.slots.clear(now: now, wall: wall(now)) {
-                gun.clear(inboxKeys(of: member, clear.slots), of: member.inbox, state: clear.state, now: now)
-            }
+            if let at = member.slots.clearAt, now >= at { clearInbox(of: member, now: now) }
+            rest(member, now: now)
             pump(member, now: now)
         }
         drainGun(now: now)

@@ -26,7 +26,8 @@ import Testing
 
     /// Puts a datagram into a member's inbox, as the relay would bring it.
     private func inject(_ datagram: RelayDatagram, _ id: String, to node: VirtualSwarm.Node, in swarm: VirtualSwarm) {
-        swarm.inject(frame: put(datagram.bytes, key: "tag/\(id)", soul: topic.inboxSoul(of: node.id), id: id), to: node)
+        let soul = topic.inboxSoul(of: node.id, day: Int(swarm.wall / 86_400_000))
+        swarm.inject(frame: put(datagram.bytes, key: "tag/\(id)", soul: soul, id: id), to: node)
     }
 
     private func presence(of peer: PeerID, key: SessionPublicKey, at swarm: VirtualSwarm, signedBy: Identity) throws
@@ -101,12 +102,12 @@ import Testing
         let swarm = VirtualSwarm(seed: 4)
         let (alice, bob) = (try swarm.addNode(name: "alice"), try swarm.addNode(name: "bob"))
         swarm.run(for: .seconds(3))
+        let soul = topic.inboxSoul(of: bob.id, day: Int(swarm.wall / 86_400_000))
         var random = Entropy.seed(4)
         for number in 0..<300 {
             var bytes = random.bytes(Int.random(in: 0...200, using: &random))
             if !bytes.isEmpty { bytes[0] = UInt8.random(in: 0...4, using: &random) }
-            swarm.inject(
-                frame: put(bytes, key: "k\(number)", soul: topic.inboxSoul(of: bob.id), id: "g\(number)"), to: bob)
+            swarm.inject(frame: put(bytes, key: "k\(number)", soul: soul, id: "g\(number)"), to: bob)
         }
         #expect(bob.engine.refusals.values.reduce(0, +) == 300)
         #expect(bob.engine.members.count == 1)

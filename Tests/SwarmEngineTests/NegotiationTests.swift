@@ -29,6 +29,16 @@ import Testing
         #expect(other.phase == .connected, "a restart leaves the channel open")
     }
 
+    @Test func aConnectionGivenUpIsNotRestarted() {
+        var other = Negotiation(decides: false, now: .zero)
+        other.answered(a, attempt: 5, deadline: later)
+        other.opened(a)
+        other.ended(now: .zero, jitter: 0)
+        #expect(other.verdict(onOffer: a, attempt: 5) == .ignore, "a late copy of its first offer")
+        #expect(other.verdict(onOffer: a, attempt: 6) == .gone)
+        #expect(other.verdict(onOffer: b, attempt: 7) == .answer)
+    }
+
     @Test func anAnswerCountsOnce() {
         var decider = Negotiation(decides: true, now: .zero)
         decider.offered(a, wall: 100, deadline: later)
@@ -53,6 +63,17 @@ import Testing
         other.answered(a, attempt: 100, deadline: later)
         #expect(other.takesAnswer(b, attempt: 101, toOpenOffer: true, deadline: later) == true, "the decider chose it")
         #expect(other.connection == b)
+    }
+
+    /// The attempt in an answer to an open offer is the other side's word: it must not move the decider's count.
+    @Test func aHostileAttemptDoesNotCountForTheDecider() {
+        var decider = Negotiation(decides: true, now: .zero)
+        #expect(decider.takesAnswer(b, attempt: .max, toOpenOffer: true, deadline: later) == true)
+        decider.restarted(wall: 5)
+        #expect(decider.attempt == 5)
+        decider.ended(now: .zero, jitter: 1)
+        decider.offered(a, wall: 6, deadline: later)
+        #expect(decider.attempt == 6)
     }
 
     @Test func failuresWaitEverLonger() throws {
@@ -111,10 +132,11 @@ import Testing
             seen.insert(slot)
         }
         #expect(seen.count == RelaySlots.count)
-        #expect(slots.clear(now: .zero, wall: 1_000_000) == nil)
-        let cleared = slots.clear(now: .zero + .seconds(10), wall: 1_000_000)
+        #expect(slots.clearAt == .zero + .seconds(10))
+        let cleared = slots.clear(wall: 1_000_000)
         #expect(cleared?.slots.count == RelaySlots.count)
         #expect(cleared?.state ?? 0 > last)
         #expect(slots.clearAt == nil)
+        #expect(slots.clear(wall: 1_000_000) == nil, "nothing is left to be cleared")
     }
 }

@@ -190,6 +190,17 @@ private func topic(secret: String? = nil) throws -> Topic {
         #expect(throws: Refusal.notForUs) { try carol.open(try alice.seal([1])) }
     }
 
+    /// The counter is the peer's word: the highest there is must not overflow anything.
+    @Test func theReplayWindowEndsWithTheNumbers() {
+        var window = ReplayWindow()
+        window.note(.max)
+        #expect(window.isNew(.max) == false)
+        #expect(window.isNew(.max - 5) == true)
+        window.note(.max - 5)
+        #expect(window.isNew(.max - 5) == false)
+        #expect(window.isNew(.max - 1024) == false)
+    }
+
     @Test func theReplayWindowSlides() {
         var window = ReplayWindow()
         var random = Entropy.seed(3)

@@ -205,6 +205,67 @@ private struct Pair {
         #expect(pair.received[1].count == 3001)
     }
 
+    /// A reader that takes messages again says so; when that is lost, it is asked, however much it has to say itself.
+    @Test func aLostWindowIsAskedFor() throws {
+        var pair = Pair(seed: 8)
+        pair.open(.relay)
+        pair.sessions[1].setPaused(true)
+        _ = pair.sessions[0].send(.text("first"))
+        try pair.run(until: .zero + .seconds(1))
+        _ = pair.sessions[0].send(.text("second"))
+        try pair.run(until: .zero + .seconds(2))
+        pair.dead = [.relay]
+        pair.sessions[1].setPaused(false)
+        try pair.run(until: .zero + .milliseconds(2100))
+        pair.dead = []
+        for second in 3..<20 {
+            for step in 0..<4 {
+                _ = pair.sessions[1].send(.text("chatter"))
+                try pair.run(until: .zero + .seconds(second) + .milliseconds(250 * step))
+            }
+        }
+        #expect(pair.texts(1) == ["first", "second"])
+    }
+
+    /// An old acknowledgement that was overtaken says nothing of the window now.
+    @Test func anOvertakenAcknowledgementDoesNotCloseTheWindow() {
+        var outbound = Outbound(stream: 1)
+        for _ in 0..<5 { _ = outbound.enqueue(.text("x")) }
+        _ = outbound.acknowledge(Acknowledgement(stream: 1, received: 3, durable: 3, window: 10))
+        _ = outbound.acknowledge(Acknowledgement(stream: 1, received: 2, durable: 2, window: 0))
+        #expect(outbound.isInWindow(3) == true)
+    }
+
+    @Test func aFullQueueIsNoReasonToHurry() throws {
+        var session = Session(configuration: .init(), outbound: Outbound(stream: 1))
+        session.pathOpened(.direct, now: .zero)
+        _ = session.send(.text("waits"))
+        var other = Outbound(stream: 2)
+        _ = other.enqueue(.text("to be acknowledged"))
+        session.receive([.data(try #require(other.fragment(1))), .ping(id: 1)], on: .direct, now: .zero)
+        var now = Instant.zero
+        for _ in 0..<20 {
+            session.handleTimeout(now: now)
+            while let packet = session.pollPacket(on: .direct, room: 0, now: now) {
+                #expect(try Frame.parse(packet).allSatisfy { if case .data = $0 { false } else { true } })
+            }
+            let next = try #require(session.nextTimeout)
+            #expect(next > now)
+            now = max(now, next)
+        }
+    }
+
+    /// A reader whose disk went back in time is not waited for: what it lacks is gone.
+    @Test func aReaderThatForgotTakesUpWhereTheWriterStands() {
+        var outbound = Outbound(stream: 1)
+        for number in 1...5 { _ = outbound.enqueue(.text("\(number)")) }
+        _ = outbound.acknowledge(Acknowledgement(stream: 1, received: 4, durable: 4, window: 10))
+        var inbound = Inbound(largestMessage: 1000)
+        inbound.restore(stream: 1, next: 2)
+        let messages = [4, 5].flatMap { outbound.fragment($0).map { inbound.receive($0) } ?? [] }
+        #expect(messages.map(\.number) == [4, 5])
+    }
+
     @Test func aSilentMemberIsAway() throws {
         var pair = Pair(seed: 5)
         pair.open(.relay)

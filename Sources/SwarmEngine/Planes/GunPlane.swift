@@ -80,6 +80,11 @@ struct GunPlane {
         client.subscribe(soul, now: now)
     }
 
+    mutating func unsubscribe(_ soul: String, now: Instant) {
+        guard let soul = Soul(soul) else { return }
+        client.unsubscribe(soul, now: now)
+    }
+
     /// Asks the relays again for a soul we follow: some lose track of a subscription while its writer was away.
     mutating func refresh(_ soul: String, now: Instant) {
         guard let soul = Soul(soul) else { return }

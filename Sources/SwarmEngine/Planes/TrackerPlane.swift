@@ -58,6 +58,11 @@ struct TrackerPlane {
         for index in sites.indices { sites[index].client.networkChanged(now: now) }
     }
 
+    /// Brings the next announces forward: a connection is wanted that nothing else can bring about.
+    mutating func announceSoon(now: Instant) {
+        for index in sites.indices { sites[index].client.announceSoon(infoHash, now: now) }
+    }
+
     mutating func stop(now: Instant) {
         for index in sites.indices { sites[index].client.stop(now: now) }
     }

@@ -24,8 +24,7 @@ struct RelaySlots: Sendable {
     }
 
     /// The slots to be set to `null`, if any.
-    mutating func clear(now: Instant, wall: Double) -> (slots: [Int], state: Double)? {
-        guard let at = clearAt, now >= at else { return nil }
+    mutating func clear(wall: Double) -> (slots: [Int], state: Double)? {
         clearAt = nil
         defer { used.removeAll() }
         return used.isEmpty ? nil : (used.sorted(), state(wall: wall))

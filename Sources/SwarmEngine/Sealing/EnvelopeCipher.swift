@@ -12,11 +12,14 @@ struct EnvelopeCipher {
     let peerKeyID: UInt64
     private let sendKey: SymmetricKey
     private let receiveKey: SymmetricKey
-    private var nextCounter: UInt64 = 0
+    private var nextCounter: UInt64
     private var window = ReplayWindow()
 
+    /// - Parameter firstCounter: greater than any that was used before under these keys: the same two runs have the same
+    ///   keys, whenever they meet.
     init(
-        own: SessionKeyPair, ownID: PeerID, peer: SessionPublicKey, peerID: PeerID, topic: Topic
+        own: SessionKeyPair, ownID: PeerID, peer: SessionPublicKey, peerID: PeerID, topic: Topic,
+        firstCounter: UInt64 = 0
     ) throws(Refusal) {
         guard let key = peer.key, let shared = try? own.privateKey.sharedSecretFromKeyAgreement(with: key) else {
             throw .malformed
@@ -36,6 +39,7 @@ struct EnvelopeCipher {
         receiveKey = SymmetricKey(data: ownFirst ? high : low)
         keyID = ownFirst ? lowID : highID
         peerKeyID = ownFirst ? highID : lowID
+        nextCounter = firstCounter
     }
 
     /// key id ‖ counter ‖ sealed packet ‖ tag.
@@ -96,15 +100,12 @@ struct ReplayWindow {
     }
 
     mutating func note(_ counter: UInt64) {
-        let first = highest.map { $0 + 1 } ?? 0
-        if counter >= first {
-            if counter - first >= Self.size {
-                for index in bits.indices { bits[index] = 0 }
-            } else {
-                for skipped in first...counter { bits[word(skipped)] &= ~bit(skipped) }
-            }
-            highest = counter
+        if let highest, counter > highest, counter - highest < Self.size {
+            for skipped in highest + 1...counter { bits[word(skipped)] &= ~bit(skipped) }
+        } else if counter > highest ?? 0 {
+            for index in bits.indices { bits[index] = 0 }
         }
+        highest = max(highest ?? 0, counter)
         bits[word(counter)] |= bit(counter)
     }
 

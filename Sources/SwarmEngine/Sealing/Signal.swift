@@ -20,6 +20,8 @@ struct Signal: Equatable, Sendable {
         case candidates(ufrag: String, [String])
         /// "My end of this connection is silent: make a new offer", from the side that does not offer.
         case restartRequest
+        /// "This connection is no more at my end", in answer to an offer to restart it.
+        case closed
     }
 
     var sender: PeerID
@@ -134,6 +136,7 @@ extension Signal.Content {
         case .answer: 2
         case .candidates: 3
         case .restartRequest: 4
+        case .closed: 5
         }
     }
 
@@ -141,7 +144,7 @@ extension Signal.Content {
         switch self {
         case .offer(let sdp), .answer(let sdp): Array(sdp.utf8)
         case .candidates(let ufrag, let lines): Array(([ufrag] + lines).joined(separator: "\n").utf8)
-        case .restartRequest: []
+        case .restartRequest, .closed: []
         }
     }
 
@@ -155,6 +158,7 @@ extension Signal.Content {
             guard let ufrag = lines.first, lines.count <= 33 else { return nil }
             self = .candidates(ufrag: ufrag, Array(lines.dropFirst()))
         case 4 where body.isEmpty: self = .restartRequest
+        case 5 where body.isEmpty: self = .closed
         default: return nil
         }
     }

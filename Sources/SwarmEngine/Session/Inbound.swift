@@ -39,7 +39,8 @@ struct Inbound: Sendable {
     ///
     /// - Returns: the messages it completes, in order.
     mutating func receive(_ frame: DataFrame) -> [Message] {
-        if stream != frame.stream { begin(frame) }
+        // The writer keeps what was not noted durably here: if its base is ahead, we have lost what we noted.
+        if stream != frame.stream || frame.base > expected { begin(frame) }
         guard frame.sequence >= expected, frame.sequence - expected < UInt64(Self.window) else { return [] }
         if frame.sequence > expected {
             if early[frame.sequence] == nil, earlyBytes + frame.payload.count <= largestMessage * 2 {

@@ -85,8 +85,10 @@ struct Outbound: Sendable {
     ///   is acknowledged already or of what was never sent change nothing.
     mutating func acknowledge(_ acknowledgement: Acknowledgement) -> [UInt64] {
         guard acknowledgement.stream == stream, acknowledgement.received <= next else { return [] }
-        received = max(received, acknowledgement.received)
-        window = UInt64(acknowledgement.window)
+        if acknowledgement.received >= received {
+            received = acknowledgement.received
+            window = UInt64(acknowledgement.window)
+        }
         let upTo = acknowledgement.durable
         var delivered: [UInt64] = []
         while base < upTo, let fragment = fragments.popFirst() {

@@ -38,6 +38,8 @@ struct Session {
     private var pongs: [(path: PathKind, id: UInt64)] = []
     private var wantsPing: Set<PathKind> = []
     private var isPaused = false
+    /// How far `inboundAdvanced` has told of.
+    private var reported: (stream: UInt64, next: UInt64)?
     private var nextPingID: UInt64 = 1
     private var events = FIFO<Event>()
 
@@ -98,9 +100,11 @@ struct Session {
             choosePath(announce: false)
             events.append(.up(path ?? kind))
         }
-        let before = inbound.durableNext
         for frame in frames { receive(frame, on: kind, now: now) }
-        if inbound.durableNext != before || inbound.committed != inbound.durableNext, let stream = inbound.stream {
+        if let stream = inbound.stream, inbound.durableNext > inbound.committed,
+            reported ?? (0, 0) != (stream, inbound.durableNext)
+        {
+            reported = (stream, inbound.durableNext)
             events.append(.inboundAdvanced(stream: stream, next: inbound.durableNext))
         }
         choosePath()
@@ -153,7 +157,8 @@ struct Session {
 
     /// When `handleTimeout` has to be called, or a delayed acknowledgement goes out.
     var nextTimeout: Instant? {
-        var next: Instant? = acknowledgementDue.values.min()
+        var next: Instant?
+        for kind in PathKind.allCases where self[kind].isOpen { next = .earlier(next, acknowledgementDue[kind]) }
         if direct.isOpen, !isDirectSuspect { next = .earlier(next, direct.suspicionAt) }
         if relay.isOpen { next = .earlier(next, relay.retransmissionAt) }
         for kind in PathKind.allCases { next = .earlier(next, nextPing(on: kind)) }
@@ -162,9 +167,9 @@ struct Session {
 
     /// The next packet for `kind`, at most `configuration.largestPacket` bytes, or `nil` when there is none to send now.
     ///
-    /// - Parameter room: how many more bytes the path's own queue takes.
+    /// - Parameter room: how many more bytes the path's own queue takes. When it is full, only what is not data goes out.
     mutating func pollPacket(on kind: PathKind, room: Int, now: Instant) -> [UInt8]? {
-        guard self[kind].isOpen, room > 0 else { return nil }
+        guard self[kind].isOpen else { return nil }
         var packet: [UInt8] = []
         for index in pongs.indices.reversed() where pongs[index].path == kind {
             Frame.pong(id: pongs.remove(at: index).id).write(to: &packet)
@@ -241,7 +246,7 @@ struct Session {
     }
 
     private mutating func appendData(to packet: inout [UInt8], on kind: PathKind, room: Int) -> UInt64? {
-        guard path == kind else { return nil }
+        guard path == kind, room > 0 else { return nil }
         if kind == .relay, relay.packetsInFlight >= configuration.relayWindow { return nil }
         let limit = min(configuration.largestPacket, room)
         var cursor = max(self[kind].cursor, outbound.received)
@@ -273,9 +278,10 @@ struct Session {
                 interval = isUp ? configuration.relayPingInterval : .seconds(1 << min(state.unansweredPings, 5))
             }
         }
-        // Anything heard says as much as an answer would.
-        let quiet = max(last, state.lastHeard ?? last)
-        return (isUp ? quiet : last) + interval
+        // Anything heard says as much as an answer would; but while we wait for an acknowledgement, which a pong brings
+        // along, only an answer will do.
+        guard isUp, outbound.isEmpty else { return last + interval }
+        return max(last, state.lastHeard ?? last) + interval
     }
 
     private var awayAt: Instant? { lastHeard.map { $0 + configuration.awayAfter } }

@@ -25,12 +25,16 @@ struct Negotiation: Sendable {
         case restart
         /// A copy of the offer that was answered last.
         case repeatAnswer
+        /// To restart a connection that this side has given up.
+        case gone
     }
 
     let decides: Bool
     private(set) var phase: Phase
     private(set) var connection: ConnectionID?
     private(set) var attempt: UInt64 = 0
+    /// The connection that ended last.
+    private var former: ConnectionID?
     private var failures = 0
     /// A restart offer of ours waits for its answer.
     private(set) var isRestarting = false
@@ -68,6 +72,7 @@ struct Negotiation: Sendable {
     /// Judges an offer sealed to us.
     func verdict(onOffer connection: ConnectionID, attempt: UInt64) -> Verdict {
         guard !decides, attempt >= self.attempt else { return .ignore }
+        if connection == former { return attempt == self.attempt ? .ignore : .gone }
         if connection == self.connection { return attempt == self.attempt ? .repeatAnswer : .restart }
         return attempt == self.attempt ? .ignore : .answer
     }
@@ -94,7 +99,8 @@ struct Negotiation: Sendable {
         if toOpenOffer {
             guard decides ? takesOpenOffer : attempt > self.attempt else { return false }
             self.connection = connection
-            self.attempt = max(self.attempt, attempt)
+            // The count is the decider's alone.
+            if !decides { self.attempt = attempt }
             phase = .connecting(deadline: deadline)
             isRestarting = false
             return true
@@ -120,16 +126,20 @@ struct Negotiation: Sendable {
         if phase == .connected { failures = 0 }
         let wait = min(Duration.milliseconds(500) * (1 << min(failures, 6)), .seconds(30))
         failures += 1
+        former = connection ?? former
         connection = nil
         isRestarting = false
         phase = .idle(retryAt: now + wait * (0.5 + jitter / 2))
     }
 
+    /// Something changed for the better: the next try need not wait.
+    mutating func hurry(now: Instant) {
+        failures = 0
+        if case .idle(let retryAt) = phase { phase = .idle(retryAt: min(retryAt, now)) }
+    }
+
     /// The member runs anew: what was agreed with its former run is void.
     mutating func reset(now: Instant) {
-        connection = nil
-        isRestarting = false
-        failures = 0
-        phase = .idle(retryAt: now)
+        self = Negotiation(decides: decides, now: now)
     }
 }

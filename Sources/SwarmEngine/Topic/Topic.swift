@@ -55,9 +55,9 @@ public struct Topic: Sendable {
         "swarm/" + Self.expand(root, "presence \(day)", count: 16).base64URL
     }
 
-    /// The soul through which relays carry datagrams to one member.
-    func inboxSoul(of peer: PeerID) -> String {
-        "swarm/" + Self.expand(root, "inbox \(peer)", count: 16).base64URL
+    /// The soul through which relays carry datagrams to one member; one a day, too, for each sender leaves keys in it.
+    func inboxSoul(of peer: PeerID, day: Int) -> String {
+        "swarm/" + Self.expand(root, "inbox \(day) \(peer)", count: 16).base64URL
     }
 
     /// A member's name inside the souls of this swarm: says nothing to those who do not know the topic.
