@@ -19,6 +19,8 @@ struct PeerPair: ~Copyable {
         var duplication = 0
         /// Nothing passes.
         var isCut = false
+        /// Nothing passes between the two sockets.
+        var isDirectCut = false
     }
 
     var a: PeerConnection
@@ -27,6 +29,10 @@ struct PeerPair: ~Copyable {
     /// Where each side is seen by the other.
     var addressA = TransportAddress(.v4(0x0a00_0001), port: 5001)
     var addressB = TransportAddress(.v4(0x0a00_0002), port: 5002)
+    /// The address that a TURN server lends to `a`: what `a` sends by it comes from there, what `b` sends there comes to
+    /// `a` by it.
+    var relayA: TransportAddress?
+    private(set) var largestDatagram = 0
     var eventsA: [PeerConnectionEvent] = []
     var eventsB: [PeerConnectionEvent] = []
     private(set) var now = Instant.zero
@@ -124,7 +130,9 @@ struct PeerPair: ~Copyable {
 
     private mutating func put(_ transmit: Transmit, from side: Side) {
         datagrams += 1
-        guard !link.isCut else { return }
+        largestDatagram = max(largestDatagram, transmit.payload.count)
+        let isRelayed = transmit.relay != nil || transmit.destination == relayA
+        guard !link.isCut, isRelayed || !link.isDirectCut else { return }
         let copies = chance(link.duplication) ? 2 : 1
         for _ in 0..<copies where !chance(link.loss) {
             var delay = link.latency
@@ -133,7 +141,7 @@ struct PeerPair: ~Copyable {
             push(
                 Flight(
                     at: now + delay, order: sequence, to: side == .a ? .b : .a,
-                    source: side == .a ? addressA : addressB, destination: transmit.destination,
+                    source: transmit.relay ?? (side == .a ? addressA : addressB), destination: transmit.destination,
                     bytes: transmit.payload))
         }
     }
@@ -143,6 +151,10 @@ struct PeerPair: ~Copyable {
     }
 
     private mutating func deliver(_ flight: Flight) {
+        if flight.to == .a, let relayA, flight.destination == relayA {
+            a.handle(datagram: flight.bytes, from: flight.source, via: relayA, now: now)
+            return
+        }
         guard flight.destination == (flight.to == .a ? addressA : addressB) else { return }
         switch flight.to {
         case .a: a.handle(datagram: flight.bytes, from: flight.source, now: now)

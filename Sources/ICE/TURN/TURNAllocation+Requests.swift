@@ -60,7 +60,8 @@ extension TURNAllocation {
         switch request.purpose {
         case .allocate, .refresh: fail(.unreachable, now)
         case .release: phase == .releasing ? endRelease(now) : fail(.unreachable, now)
-        case .permission(let address): refuse(address, now)
+        // What is sent next asks again.
+        case .permission(let address): permissions[address] = nil
         case .channel(let peer, _): peers[peer]?.retryAt = now + configuration.refusalLifetime
         }
     }

@@ -107,7 +107,10 @@ public struct TURNClient: Sendable {
     /// - Returns: `false` when it is for somebody else.
     public mutating func handle(datagram: [UInt8], from source: TransportAddress, now: Instant) -> Bool {
         for id in order {
-            guard let allocation = allocations[id], !allocation.isStream, allocation.address == source else { continue }
+            // No copy: it would have to be made anew with the first change.
+            guard let index = allocations.index(forKey: id), !allocations.values[index].isStream,
+                allocations.values[index].address == source
+            else { continue }
             var isOurs = false
             update(id) { isOurs = $0.handle(frame: datagram, now) }
             if isOurs { return true }
