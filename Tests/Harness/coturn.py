@@ -12,10 +12,11 @@ from networks import ADDRESS
 from processes import die_with_parent
 
 PORT = 3478
+TLS_PORT = 5349
 
 
 class Coturn:
-    """Listens on UDP and TCP, for the user `u` with the password `p`."""
+    """Listens on UDP, TCP and TLS, for the user `u` with the password `p`."""
 
     address = ADDRESS
     port = PORT
@@ -23,6 +24,7 @@ class Coturn:
     def __init__(self, process: subprocess.Popen[bytes], folder: tempfile.TemporaryDirectory[str]) -> None:
         self._process = process
         self._folder = folder
+        self.certificate = f"{folder.name}/certificate"  # of TLS; whoever trusts it trusts this server
 
     @staticmethod
     def is_installed() -> bool:
@@ -31,9 +33,11 @@ class Coturn:
     @classmethod
     def start(cls) -> Coturn:
         folder = tempfile.TemporaryDirectory(prefix="coturn")
-        arguments = ["-n", "--no-cli", "--lt-cred-mech", "--realm", "test", "--user", "u:p", "--no-tls", "--no-dtls"]
+        arguments = ["-n", "--no-cli", "--lt-cred-mech", "--realm", "test", "--user", "u:p", "--no-dtls"]
         arguments += ["--listening-ip", ADDRESS, "--relay-ip", ADDRESS, "--listening-port", str(PORT), "--allow-loopback-peers"]
         arguments += ["--log-file", f"{folder.name}/log", "--simple-log", "--pidfile", f"{folder.name}/pid", "--db", f"{folder.name}/db"]
+        arguments += ["--tls-listening-port", str(TLS_PORT), "--cert", f"{folder.name}/certificate", "--pkey", f"{folder.name}/key"]
+        make_certificate(folder.name)
         process = subprocess.Popen(
             ["turnserver", *arguments],
             cwd=folder.name,
@@ -54,10 +58,23 @@ class Coturn:
                 time.sleep(0.05)
 
     def url(self, transport: str) -> str:
-        """`transport`: udp or tcp, between client and server."""
+        """`transport`: udp, tcp or tls, between client and server."""
+        if transport == "tls":
+            return f"turns:{ADDRESS}:{TLS_PORT}"
         return f"turn:{ADDRESS}:{PORT}?transport={transport}"
 
     def close(self) -> None:
         self._process.kill()
         self._process.wait()
         self._folder.cleanup()
+
+
+def make_certificate(folder: str) -> None:
+    """A certificate for our address, and its key, as `certificate` and `key`."""
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+        + ["-subj", "/CN=coturn", "-addext", f"subjectAltName=IP:{ADDRESS}"]
+        + ["-out", f"{folder}/certificate", "-keyout", f"{folder}/key"],
+        check=True,
+        capture_output=True,
+    )

@@ -86,10 +86,10 @@ async def make_peer(node_host: Host, answering_host: Host, browsers: Browsers) -
     """Makes peers by kind, and ends them all after the test."""
     peers: list[Peer] = []
 
-    async def make(kind: str, *, answering: bool, echo: bool = False, hide_addresses: bool = False, turn: list[str] | None = None) -> Peer:
+    async def make(kind: str, *, answering: bool, echo: bool = False, hide_addresses: bool = False, turn: list[str] | None = None, roots: str | None = None) -> Peer:
         peer: Peer
         if kind == "ours":
-            peer = await PairPeer.start(answering_host if answering else node_host, answering=answering, echo=echo, turn=turn)
+            peer = await PairPeer.start(answering_host if answering else node_host, answering=answering, echo=echo, turn=turn, roots=roots)
         elif kind == "aiortc":
             peer = AiortcPeer(echo=echo)
         else:

@@ -19,15 +19,19 @@ class PairPeer(Peer):
         self._described = 0
 
     @classmethod
-    async def start(cls, host: Host, *, answering: bool, echo: bool = False, turn: list[str] | None = None) -> PairPeer:
-        """`turn`: URLs of TURN servers, for the user `u` with the password `p`."""
+    async def start(cls, host: Host, *, answering: bool, echo: bool = False, turn: list[str] | None = None, roots: str | None = None) -> PairPeer:
+        """`turn`: URLs of TURN servers, for the user `u` with the password `p`; `roots`: a file of certificates that stands
+        where the system keeps those it trusts."""
         process = JSONProcess("pair-answer" if answering else "pair-offer")
         arguments = ["pair", "--json"] + (["--answer"] if answering else []) + (["--echo"] if echo else [])
         for url in turn or []:
             arguments += ["--turn", url]
         if turn:
             arguments += ["--turn-user", "u", "--turn-password", "p"]
-        await process.start(*arguments, within=host.within)
+        within = host.within
+        if roots:
+            within = [*within, "unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/ssl/certs/ca-certificates.crt && exec "$@"', roots]
+        await process.start(*arguments, within=within)
         return cls(process, host)
 
     async def _description(self, kind: str) -> Description:

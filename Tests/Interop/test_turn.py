@@ -10,6 +10,7 @@ from coturn import Coturn
 from networks import Host
 from pair_peer import PairPeer
 from peer import Message, Peer, connect, lines
+from processes import JSONProcess
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -47,12 +48,13 @@ def kinds(description: dict[str, str]) -> set[str]:
     return {line.split(" typ ")[1].split(" ")[0] for line in lines(description, "candidate")}
 
 
-@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
 @pytest.mark.parametrize("who", ["both", "offerer", "answerer"])
 async def test_ours_to_ours_by_the_relay_alone(make_peer, coturn: Coturn, apart: None, transport: str, who: str) -> None:
     turn = [coturn.url(transport)]
-    offerer = await make_peer("ours", answering=False, turn=turn if who != "answerer" else None)
-    answerer = await make_peer("ours", answering=True, turn=turn if who != "offerer" else None)
+    roots = coturn.certificate if transport == "tls" else None
+    offerer = await make_peer("ours", answering=False, turn=turn if who != "answerer" else None, roots=roots)
+    answerer = await make_peer("ours", answering=True, turn=turn if who != "offerer" else None, roots=roots)
     offer, answer = await connect(offerer, answerer)
     assert ("relay" in kinds(offer), "relay" in kinds(answer)) == (who != "answerer", who != "offerer")
     await talk(offerer, answerer)
@@ -108,3 +110,33 @@ async def test_a_silent_server_holds_nothing_up(make_peer, coturn: Coturn) -> No
     assert "relay" in kinds(offer)
     await ours.accept(await other.answer(offer))
     await asyncio.gather(ours.opened(), other.opened())
+
+
+async def test_a_server_with_a_strange_certificate_is_not_used(make_peer, coturn: Coturn) -> None:
+    ours = await make_peer("ours", answering=False, turn=[coturn.url("tls")])
+    offer = await ours.offer()
+    assert "relay" not in kinds(offer) and "host" in kinds(offer)
+    assert "hung up" in (await ours.log.wait("error"))["message"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--turn", "turn:192.0.2.1"],
+        ["--turn", "turn:192.0.2.1", "--turn-user", "u"],
+        ["--turn", "turn:192.0.2.1", "--turn-user", "", "--turn-password", "p"],
+        *[
+            ["--turn", url, "--turn-user", "u", "--turn-password", "p"]
+            for url in ("stun:192.0.2.1", "192.0.2.1:3478", "turn:", "turn:a?transport=dccp", "turns:a?transport=udp", "turn:::1", "turn:a:0")
+        ],
+    ],
+    ids=" ".join,
+)
+async def test_bad_servers_are_bad_usage(node_host: Host, arguments: list[str]) -> None:
+    process = JSONProcess("pair-usage")
+    await process.start("pair", "--json", *arguments, within=node_host.within)
+    try:
+        assert await process.exit_status(10) == 64
+        assert "--turn" in process.stderr()
+    finally:
+        await process.end()
