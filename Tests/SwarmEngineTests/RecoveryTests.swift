@@ -10,7 +10,7 @@ import WebRTC
 /// What must mend itself, and what must come to rest.
 @Suite struct RecoveryTests {
     /// Longer than ICE and the engine wait for a path: one side gives the connection up while the other still hopes.
-    @Test(arguments: [32, 50, 62, 75, 91, 150])
+    @Test(arguments: [32, 62, 91])
     func aLongCutEndsInADirectPath(seconds: Int) throws {
         let swarm = VirtualSwarm(seed: UInt64(seconds))
         let (alice, bob) = (try swarm.addNode(name: "alice"), try swarm.addNode(name: "bob"))
@@ -95,26 +95,6 @@ import WebRTC
         let expected = (0..<40).map { "\($0) \(load)" }
         #expect(bob.texts(from: alice) == expected)
         #expect(alice.texts(from: bob) == expected)
-    }
-
-    /// What is not on disk is not on the wire: a crash never makes a number mean two messages.
-    @Test func aCrashBeforeTheDiskLosesNoLaterMessage() throws {
-        let swarm = VirtualSwarm(seed: 4) { $0.isDurable = true }
-        let (alice, bob) = (try swarm.addNode(name: "alice"), try swarm.addNode(name: "bob"))
-        swarm.run(for: .seconds(3))
-        _ = try swarm.send("one", from: alice, to: bob)
-        swarm.run(for: .seconds(1))
-        alice.isDiskStuck = true
-        _ = try swarm.send("never kept", from: alice, to: bob)
-        swarm.run(for: .seconds(1))
-        swarm.crash(alice)
-        alice.isDiskStuck = false
-        swarm.restart(alice)
-        _ = try swarm.send("two", from: alice, to: bob)
-        _ = try swarm.send("three", from: alice, to: bob)
-        swarm.run(for: .seconds(10))
-        #expect(bob.texts(from: alice) == ["one", "two", "three"])
-        #expect(alice.delivered(to: bob) == [1, 2, 3])
     }
 
     @Test func aSlowDiskDelaysAndLosesNothing() throws {
@@ -265,19 +245,18 @@ import WebRTC
 
     /// A soul's keys are never removed, so each day has its own; what is no longer followed takes no memory.
     @Test func membersTalkOverMidnight() throws {
-        let swarm = VirtualSwarm(seed: 15) { $0.paths = [.relay] }
+        let midnight = 20_800 * 86_400_000.0
+        let swarm = VirtualSwarm(seed: 15, wallAtStart: midnight - 8_000) { $0.paths = [.relay] }
         let (alice, bob) = (try swarm.addNode(name: "alice"), try swarm.addNode(name: "bob"))
-        let day = 86_400_000.0
-        let untilMidnight = day - swarm.wall.truncatingRemainder(dividingBy: day)
-        swarm.run(for: .milliseconds(Int(untilMidnight) - 5_000))
-        for number in 0..<200 {
+        swarm.run(for: .seconds(2))
+        for number in 0..<120 {
             _ = try swarm.send("\(number)", from: alice, to: bob)
             _ = try swarm.send("\(number)", from: bob, to: alice)
-            swarm.run(for: .milliseconds(50))
+            swarm.run(for: .milliseconds(100))
         }
         swarm.run(for: .seconds(2))
-        #expect(bob.texts(from: alice) == (0..<200).map { "\($0)" })
-        #expect(alice.texts(from: bob) == (0..<200).map { "\($0)" })
+        #expect(bob.texts(from: alice) == (0..<120).map { "\($0)" })
+        #expect(alice.texts(from: bob) == (0..<120).map { "\($0)" })
         swarm.run(for: .seconds(1200))
         #expect(alice.engine.inboxSouls.count == 1 && alice.engine.presenceSouls.count == 1)
     }

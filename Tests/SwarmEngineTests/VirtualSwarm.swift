@@ -56,7 +56,7 @@ final class VirtualSwarm {
         var address: TransportAddress { TransportAddress(.v4(0x0a00_0001 + UInt32(index)), port: 7000) }
     }
 
-    static let wallAtStart = 1_795_000_000_000.0
+    private let wallAtStart: Double
     private(set) var now = Instant.zero + .seconds(1)
     private(set) var nodes: [Node] = []
     private var entropy: Entropy
@@ -72,8 +72,12 @@ final class VirtualSwarm {
     /// What every datagram through the relay looked like, for tests that replay them.
     private(set) var relayFrames: [[UInt8]] = []
 
-    init(seed: UInt64, configure: @escaping (inout SwarmEngineConfiguration) -> Void = { _ in }) {
+    init(
+        seed: UInt64, wallAtStart: Double = 1_795_000_000_000,
+        configure: @escaping (inout SwarmEngineConfiguration) -> Void = { _ in }
+    ) {
         entropy = .seed(seed)
+        self.wallAtStart = wallAtStart
         self.configure = configure
         startRelay()
         tracker = TrackerServer(entropy: entropy.fork())
@@ -81,7 +85,7 @@ final class VirtualSwarm {
 
     deinit { swarm_virtual_clock_set(-1) }
 
-    var wall: Double { Self.wallAtStart + (now - .zero).milliseconds }
+    var wall: Double { wallAtStart + (now - .zero).milliseconds }
 
     // MARK: The cast
 
