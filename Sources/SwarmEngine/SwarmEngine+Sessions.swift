@@ -33,6 +33,9 @@ extension SwarmEngine {
         }.sorted { $0.peer < $1.peer }
     }
 
+    /// Whether a member that is here has not acknowledged all that was sent to it.
+    public var isOwed: Bool { members.values.contains { $0.session.isUp && !$0.session.outbound.isEmpty } }
+
     /// Bytes that wait for a member's acknowledgement.
     public func backlog(of peer: PeerID) -> Int { members[peer]?.session.outbound.bytes ?? 0 }
 
@@ -121,6 +124,10 @@ extension SwarmEngine {
             while true {
                 let room = Self.channelQueue - connection.peerConnection.bufferedAmount(of: channel)
                 guard let packet = member.session.pollPacket(on: .direct, room: room, now: now) else { break }
+                // A ping on a path that fell silent says nothing behind fragments that wait for SCTP's doubled timeout.
+                if member.session.isDirectSuspect, member.session.path == .relay {
+                    connection.peerConnection.sendAgain(now: now)
+                }
                 do {
                     try connection.peerConnection.send(packet, kind: .binary, on: channel, now: now)
                 } catch {

@@ -111,6 +111,23 @@ import Testing
         #expect(!alice.store.keys.contains { $0.hasPrefix("msg/") }, "what arrived is forgotten")
     }
 
+    @Test func aMessageLeavesOnlyWhenItIsKept() throws {
+        let swarm = VirtualSwarm(seed: 11) { $0.isDurable = true }
+        let (alice, bob) = (try swarm.addNode(name: "alice"), try swarm.addNode(name: "bob"))
+        _ = swarm.run(within: .seconds(3)) { alice.path(to: bob) == .direct }
+        alice.isDiskStuck = true
+        _ = try swarm.send("first", from: alice, to: bob)
+        swarm.run(for: .seconds(1))
+        #expect(bob.texts(from: alice).isEmpty, "or its number could be given to another message after a crash")
+        // The run ends before the disk took the message: the next one knows nothing of it.
+        swarm.restart(alice)
+        alice.isDiskStuck = false
+        _ = try swarm.send("second", from: alice, to: bob)
+        swarm.run(for: .seconds(3))
+        #expect(bob.texts(from: alice) == ["second"])
+        #expect(alice.delivered(to: bob) == [1])
+    }
+
     @Test func oneWhoLeavesSaysSoAndOneWhoVanishesIsNoticed() throws {
         let swarm = VirtualSwarm(seed: 6)
         let (alice, bob) = (try swarm.addNode(name: "alice"), try swarm.addNode(name: "bob"))

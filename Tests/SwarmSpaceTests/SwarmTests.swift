@@ -45,6 +45,22 @@ import Testing
         await stage.strike()
     }
 
+    @Test(arguments: [false, true]) func whatIsSentLastArrivesBeforeTheGoodBye(isKept: Bool) async throws {
+        let stage = try await Stage.set()
+        var own = stage.configuration("Alice")
+        if isKept { own.dataDirectory = stage.path("alice") }
+        let alice = Reader(try await Swarm.join(Invite("meadow"), configuration: own))
+        let bob = Reader(try await Swarm.join(Invite("meadow"), configuration: stage.configuration("Bob")))
+        let (a, b) = (alice.swarm.peerID, bob.swarm.peerID)
+        try await alice.meets(b)
+        for number in 0..<200 { try await alice.swarm.send("\(number)", to: b) }
+        await alice.swarm.leave()
+        try await until("all messages") { await bob.texts(from: a).count == 200 }
+        #expect(await alice.delivered(to: b).count == 200)
+        await bob.swarm.leave()
+        await stage.strike()
+    }
+
     @Test func whatCannotBeSentIsRefused() async throws {
         let stage = try await Stage.set()
         let alice = try await Swarm.join(Invite("meadow"), configuration: stage.configuration("Alice"))

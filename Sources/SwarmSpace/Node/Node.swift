@@ -30,6 +30,7 @@ final class Node {
     private var isPaused = false
     /// The end has begun.
     private var leaving: EventLoopPromise<Void>?
+    private var hasSaidGoodBye = false
     private var isOver = false
     /// Whether the end has begun.
     var isLeaving: Bool { leaving != nil }
@@ -146,13 +147,13 @@ final class Node {
     // MARK: What happens
 
     private func received(_ datagram: [UInt8], from source: TransportAddress) {
-        guard leaving == nil else { return }
+        guard !hasSaidGoodBye else { return }
         engine.handle(datagram: datagram, from: source, now: now)
     }
 
     private func take(_ report: Links.Report) {
         // What comes once we have said good-bye would be noted as read and yet be read by nobody.
-        guard leaving == nil else { return }
+        guard !hasSaidGoodBye else { return }
         switch report {
         case .opened(let link): engine.linkOpened(link, now: now)
         case .closed(let link): engine.linkClosed(link, now: now)
@@ -247,11 +248,22 @@ final class Node {
         leaving = promise
         addressWatcher?.stop()
         wallClock?.cancel()
-        engine.leave(now: now)
-        engine.handleTimeout(now: now)
-        drain()
-        waitForGoodByes(since: now)
+        waitForAcknowledgements(since: now)
         return promise.futureResult
+    }
+
+    /// What was sent just before gets 800 ms at most to arrive at those who are here.
+    private func waitForAcknowledgements(since start: Instant) {
+        guard engine.isOwed, now - start < .milliseconds(800) else {
+            hasSaidGoodBye = true
+            engine.leave(now: now)
+            engine.handleTimeout(now: now)
+            drain()
+            return waitForGoodByes(since: now)
+        }
+        eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(10)) { () -> Void in
+            self.waitForAcknowledgements(since: start)
+        }
     }
 
     /// Sockets get 300 ms at most to take what is to be sent; disks a second.

@@ -158,4 +158,13 @@ public struct PeerConnection: ~Copyable {
         ice.endOfRemoteCandidates(now: now)
         settle()
     }
+
+    /// Sends again at once what waits for the peer's acknowledgement: for an owner that probes a path that fell silent and
+    /// does not want to wait for SCTP's timeout, which doubles with each loss (RFC 9260 §6.3.3).
+    public mutating func sendAgain(now: Instant) {
+        guard state != .closed else { return }
+        self.now = now
+        sctp?.pathChanged(now: now)
+        settle()
+    }
 }
