@@ -74,6 +74,24 @@ import Testing
         }
     }
 
+    @Test(arguments: [false, true]) func afterAnOutageNobodyHasToWaitForSCTPsTimeout(_ asks: Bool) throws {
+        var pair = try PeerPair(seed: 1)
+        let channel = try pair.a.openChannel(DataChannelOptions(label: "stream"), now: pair.now)
+        try pair.connect()
+        pair.run(for: .seconds(2))
+        pair.link.isCut = true
+        try pair.a.send([1], kind: .binary, on: channel, now: pair.now)
+        // Sent again after 0.22, 0.66, 1.54 and 3.3 s; then not before 6.8 s.
+        pair.run(for: .milliseconds(3500))
+        pair.link.isCut = false
+        if asks { pair.a.sendAgain(now: pair.now) }
+        pair.drain()
+        pair.run(for: .milliseconds(200))
+        #expect(pair.eventsB.messages == (asks ? [[1]] : []))
+        pair.run(for: .seconds(10)) { !$0.eventsB.messages.isEmpty }
+        #expect(pair.eventsB.messages == [[1]])
+    }
+
     @Test func shortOutageHealsByItself() throws {
         try stream(messages: 100, every: .milliseconds(200)) { pair, index in
             if index == 20 { pair.link.isCut = true }

@@ -266,12 +266,12 @@ final class Node {
         }
     }
 
-    /// Sockets get 300 ms at most to take what is to be sent; disks a second.
+    /// Sockets get 300 ms at most to take what is to be sent, disks 400: with what comes before and after, less than 2 s.
     private func waitForGoodByes(since start: Instant) {
         let elapsed = now - start
         let mustWait =
             elapsed < .milliseconds(300) && (links?.bufferedBytes ?? 0) > 0
-            || elapsed < .seconds(1) && writer?.isBusy == true
+            || elapsed < .milliseconds(400) && writer?.isBusy == true
         guard mustWait else {
             links?.closeAll()
             return waitForClosing(since: now)

@@ -13,7 +13,7 @@ struct DemoScenario: Sendable {
 
     static let names = ["Alice", "Bob", "Carol"]
     /// How often each sends to each other.
-    static let interval: Duration = .milliseconds(20)
+    static let interval: Duration = .milliseconds(40)
 
     let screen: DemoScreen
     let log = DemoLog()
