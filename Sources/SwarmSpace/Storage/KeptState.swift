@@ -25,7 +25,7 @@ struct KeptState: Sendable {
             // Files are read where waiting for them holds nobody up.
             opened = try await NIOThreadPool.singleton.runIfActive { () throws -> (Identity, SQLiteStore) in
                 let directory = try DataDirectory(path: path)
-                let identity = try identity(in: directory)
+                let identity = try KeptIdentity(in: directory).identity
                 return (identity, try directory.openStore())
             }
         } catch let error as SwarmError {
@@ -48,21 +48,4 @@ struct KeptState: Sendable {
 
     /// Conversations of one swarm are apart from those of another.
     static func namespace(of swarm: Topic) -> String { "conversation/\(swarm.infoHash)" }
-
-    private static func identity(in directory: DataDirectory) throws -> Identity {
-        let bytes: [UInt8]
-        if let known = try directory.readIdentity() {
-            bytes = known
-        } else {
-            var entropy = Entropy.system
-            bytes = try directory.createIdentity(SEAPair.generate(using: &entropy).json.serialized())
-        }
-        do {
-            return Identity(try SEAPair(json: JSONValue(parsing: bytes)))
-        } catch {
-            throw SwarmError(
-                .storage,
-                "\(directory.identityPath) is no identity (\(error)): put a copy back, or remove it for a new one")
-        }
-    }
 }

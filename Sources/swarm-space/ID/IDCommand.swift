@@ -1,6 +1,8 @@
 import ArgumentParser
 import Glibc
 import JSON
+import SwarmEngine
+import SwarmSpace
 import SwarmTransport
 
 /// `swarm-space id`: shows the identity of a data directory, and makes it when there is none.
@@ -34,19 +36,31 @@ struct IDCommand: AsyncParsableCommand {
         guard let path = data ?? Self.standardPath else {
             throw CommandFailure(.usage, "there is no home directory: give one with --data")
         }
-        let file = try IdentityFile(inDirectory: path)
+        let (kept, file) = try Self.open(path)
+        let peerID = kept.identity.peerID.description
         let output = ConsoleOutput()
         if json {
-            let event: JSONValue = ["event": "identity", "self": .string(file.peerID), "data": .string(path)]
+            let event: JSONValue = ["event": "identity", "self": .string(peerID), "data": .string(path)]
             output.line(event.serialized())
         } else {
-            output.line(file.peerID)
+            output.line(peerID)
             if isatty(STDOUT_FILENO) == 1 {
                 output.note(
-                    "\(file.wasMade ? "made, and kept" : "kept") in \(file.path): join as it with --data \(path)")
+                    "\(kept.wasMade ? "made, and kept" : "kept") in \(file): join as it with --data \(path)")
             }
         }
         output.flush()
+    }
+
+    private static func open(_ path: String) throws(CommandFailure) -> (kept: KeptIdentity, file: String) {
+        do {
+            let directory = try DataDirectory(path: path)
+            return (try KeptIdentity(in: directory), directory.identityPath)
+        } catch let error as FileError {
+            throw CommandFailure(.inputOutput, "\(error): choose another directory with --data")
+        } catch {
+            throw CommandFailure(.inputOutput, "\(error)")
+        }
     }
 
     /// Where programs keep what is theirs for a user (XDG Base Directory Specification).
