@@ -86,17 +86,29 @@ final class RelayHost {
         isDraining = true
         defer { isDraining = false }
         while true {
-            while let (link, frame) = core.pollTransmit() {
-                guard let connection = links[link] else { continue }
-                connection.send(text: frame)
-                if connection.state == .open, !connection.isWritable {
-                    core.linkWritabilityChanged(link, isWritable: false)
-                }
-            }
-            guard let event = core.pollEvent() else { break }
+            while let (link, frame) = nextFrame() { send(frame, on: link) }
+            guard let event = nextEvent() else { break }
             perform(event)
         }
         if !isStopped { timer?.schedule(at: core.nextTimeout) }
+    }
+
+    // Each access to the core is a call of its own: inlined into the loop, the optimiser (Swift 6.3) leaves one open while
+    // the next begins, which traps as a violation of exclusivity.
+
+    @inline(never)
+    private func nextFrame() -> (LinkID, [UInt8])? { core.pollTransmit() }
+
+    @inline(never)
+    private func nextEvent() -> GunRelayEvent? { core.pollEvent() }
+
+    @inline(never)
+    private func send(_ frame: [UInt8], on link: LinkID) {
+        guard let connection = links[link] else { return }
+        connection.send(text: frame)
+        if connection.state == .open, !connection.isWritable {
+            core.linkWritabilityChanged(link, isWritable: false)
+        }
     }
 
     private func perform(_ event: GunRelayEvent) {

@@ -60,11 +60,11 @@ final class TrackerHost {
         isDraining = true
         defer { isDraining = false }
         while true {
-            while let (link, frame) = core.pollTransmit() {
+            while let (link, frame) = nextFrame() {
                 links[link]?.send(text: frame)
                 noteBacklog(of: link)
             }
-            guard let event = core.pollEvent() else { break }
+            guard let event = nextEvent() else { break }
             switch event {
             case .close(let link, let reason):
                 let connection = links.removeValue(forKey: link)
@@ -73,6 +73,14 @@ final class TrackerHost {
         }
         if !isStopped { timer?.schedule(at: core.nextTimeout) }
     }
+
+    // Each access to the core is a call of its own: see `RelayHost`.
+
+    @inline(never)
+    private func nextFrame() -> (link: TrackerLinkID, frame: [UInt8])? { core.pollTransmit() }
+
+    @inline(never)
+    private func nextEvent() -> TrackerServerEvent? { core.pollEvent() }
 
     func stop() {
         isStopped = true
