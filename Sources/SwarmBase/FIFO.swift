@@ -47,6 +47,13 @@ public struct FIFO<Element> {
         items = []
         head = 0
     }
+
+    /// Drops what is not wanted; the rest keeps its order.
+    @inlinable
+    public mutating func removeAll(where isUnwanted: (Element) -> Bool) {
+        items = items[head...].filter { element in element.map { !isUnwanted($0) } ?? false }
+        head = 0
+    }
 }
 
 extension FIFO: Sendable where Element: Sendable {}

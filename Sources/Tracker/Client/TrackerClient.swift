@@ -77,8 +77,8 @@ public struct TrackerClient: Sendable {
     private var failures = 0
     private var rejections = 0
     var receivedOffers: TokenBucket
-    var transmits = Queue<[UInt8]>()
-    var events = Queue<TrackerClientEvent>()
+    var transmits = FIFO<[UInt8]>()
+    var events = FIFO<TrackerClientEvent>()
     /// Our id on the present socket.
     public private(set) var peerID: TrackerPeerID
     public internal(set) var counters = Counters()
@@ -86,7 +86,7 @@ public struct TrackerClient: Sendable {
     public init(configuration: TrackerClientConfiguration = .init(), entropy: Entropy) {
         self.configuration = configuration
         self.entropy = entropy
-        receivedOffers = TokenBucket(burst: Double(configuration.receivedOffersBurst), perSecond: 1)
+        receivedOffers = TokenBucket(rate: 1, burst: Double(configuration.receivedOffersBurst))
         peerID = .random(prefix: configuration.peerIDPrefix, using: &self.entropy)
     }
 

@@ -78,8 +78,8 @@ public struct TrackerServer: Sendable {
     private var swarms: [InfoHash: ServerSwarm] = [:]
     private var peerTotal = 0
     private var nextSweep: Instant?
-    private var transmits = Queue<(TrackerLinkID, [UInt8])>()
-    private var events = Queue<TrackerServerEvent>()
+    private var transmits = FIFO<(TrackerLinkID, [UInt8])>()
+    private var events = FIFO<TrackerServerEvent>()
     public private(set) var counters = Counters()
 
     public init(configuration: TrackerServerConfiguration = .init(), entropy: Entropy) {
@@ -121,7 +121,7 @@ public struct TrackerServer: Sendable {
         }
         if let key { linksByAddress[key] = siblings + 1 }
         let bucket = TokenBucket(
-            burst: Double(configuration.messageBurst), perSecond: Double(configuration.messagesPerSecond))
+            rate: Double(configuration.messagesPerSecond), burst: Double(configuration.messageBurst), now: now)
         links[link] = Link(addressKey: key, bucket: bucket)
         return true
     }

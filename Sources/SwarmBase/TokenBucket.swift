@@ -1,21 +1,22 @@
-import SwarmBase
-
 /// Limits a rate: `burst` at once, `rate` a second in the long run.
-struct TokenBucket: Sendable {
+public struct TokenBucket: Sendable {
     private let rate: Double
     private let burst: Double
     private var tokens: Double
     private var last: Instant
 
-    init(rate: Double, burst: Double, now: Instant) {
+    /// A full bucket.
+    ///
+    /// - Parameter now: when it begins to fill; as it is full, any moment before the first `take` will do.
+    public init(rate: Double, burst: Double, now: Instant = .zero) {
         self.rate = rate
         self.burst = burst
         tokens = burst
         last = now
     }
 
-    /// Takes tokens if they are there.
-    mutating func take(_ count: Double = 1, now: Instant) -> Bool {
+    /// Takes tokens if they are there; if not, takes none.
+    public mutating func take(_ count: Double = 1, now: Instant) -> Bool {
         if now > last {
             tokens = min(burst, tokens + rate * (now - last).milliseconds / 1000)
             last = now
