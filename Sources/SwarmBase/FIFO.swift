@@ -41,6 +41,18 @@ public struct FIFO<Element> {
         return element
     }
 
+    /// Takes the newest element, or `nil` when nothing waits.
+    @inlinable
+    public mutating func popLast() -> Element? {
+        guard head < items.count else { return nil }
+        let element = items.removeLast()
+        if head == items.count {
+            items.removeAll(keepingCapacity: items.capacity <= 64)
+            head = 0
+        }
+        return element
+    }
+
     /// Drops everything.
     @inlinable
     public mutating func removeAll() {
