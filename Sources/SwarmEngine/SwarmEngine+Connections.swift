@@ -10,8 +10,10 @@ extension SwarmEngine {
 
     mutating func makeConnection(id: ConnectionID? = nil, to peer: PeerID?, now: Instant) -> Connection {
         let id = id ?? ConnectionID(value: entropy.next())
+        var settings = PeerConnectionConfiguration()
+        settings.mayBeRelayed = !turn.servers.isEmpty
         let peerConnection = PeerConnection(
-            configuration: PeerConnectionConfiguration(), certificate: certificate, entropy: entropy.fork(), now: now)
+            configuration: settings, certificate: certificate, entropy: entropy.fork(), now: now)
         let connection = Connection(id: id, peerConnection: peerConnection, peer: peer)
         for candidate in localCandidates { connection.peerConnection.addLocalCandidate(candidate) }
         connections[id] = connection
@@ -48,18 +50,32 @@ extension SwarmEngine {
                     ended(older, now: now)
                 }
             case .selectedAddress:
-                break
+                notePath(of: connection)
             }
         }
         drainTransmits(of: connection, now: now)
     }
 
     mutating func drainTransmits(of connection: Connection, now: Instant) {
-        let isBlocked = isBlocked(.direct, connection.peer)
         while let transmit = connection.peerConnection.pollTransmit() {
             router.noteTransmit(transmit.payload, by: connection.id, now: now)
-            if !isBlocked { transmits.append(transmit) }
+            if isBlocked(connection, remote: transmit.destination, relay: transmit.relay) { continue }
+            if transmit.relay == nil {
+                transmits.append(transmit)
+            } else {
+                turn.send(transmit, for: TURNUser(connection.id.value), now: now)
+            }
         }
+        carryTURN()
+    }
+
+    /// Tells the session which way the connection's packets go.
+    private func notePath(of connection: Connection) {
+        guard let member = connection.peer.flatMap({ members[$0] }), member.negotiation.connection == connection.id,
+            let path = connection.peerConnection.selectedPath
+        else { return }
+        member.session.connectionMoved(
+            to: path.isRelayed ? .turn : .direct, rtt: connection.peerConnection.roundTripTime)
     }
 
     /// Closes a connection and forgets it.
@@ -68,9 +84,11 @@ extension SwarmEngine {
         connection.peerConnection.close(now: now)
         drainTransmits(of: connection, now: now)
         router.remove(connection.id)
+        turn.forget(TURNUser(connection.id.value), now: now)
+        carryTURN()
         if connection.isOpen, let member = connection.peer.flatMap({ members[$0] }) {
             connection.isOpen = false
-            member.session.pathClosed(.direct, now: now)
+            member.session.pathClosed(.connection, now: now)
         }
     }
 
@@ -89,6 +107,7 @@ extension SwarmEngine {
         if let former, former != address, !reflexive.values.contains(former) {
             localCandidates.removeAll { $0.kind == .serverReflexive && $0.address == former }
         }
+        guard configuration.paths.contains(.direct) else { return }
         addLocalCandidates([.serverReflexive(address, server: server.address)], now: now)
     }
 
@@ -129,14 +148,15 @@ extension SwarmEngine {
         member.resend = nil
         member.restart = nil
         member.negotiation.opened(connection.id)
-        member.session.pathOpened(.direct, now: now)
+        notePath(of: connection)
+        member.session.pathOpened(.connection, now: now)
         pump(member, now: now)
     }
 
     private mutating func receive(packet: [UInt8], on connection: Connection, now: Instant) {
         guard let member = connection.peer.flatMap({ members[$0] }), connection.isOpen else { return }
         do {
-            member.session.receive(try Frame.parse(packet), on: .direct, now: now)
+            member.session.receive(try Frame.parse(packet), on: .connection, now: now)
         } catch {
             refuse(error)
         }

@@ -55,8 +55,13 @@ extension SwarmEngine {
         }
     }
 
-    func isBlocked(_ path: PathKind, _ peer: PeerID?) -> Bool {
-        peer.flatMap { members[$0] }?.blocked.contains(path) ?? false
+    /// Whether a datagram of a connection, on its way from or to `remote`, takes a path that is blocked.
+    ///
+    /// - Parameter relay: the address on a TURN server of ours that it goes through.
+    func isBlocked(_ connection: Connection, remote: TransportAddress, relay: TransportAddress?) -> Bool {
+        guard let member = connection.peer.flatMap({ members[$0] }), !member.blocked.isEmpty else { return false }
+        let isRelayed = connection.peerConnection.path(to: remote, via: relay).isRelayed
+        return member.blocked.contains(isRelayed ? .turn : .direct)
     }
 
     /// Says good-bye to everybody; the engine is of no further use once the outputs are drained.
@@ -76,6 +81,7 @@ extension SwarmEngine {
             connection.peerConnection.close(now: now)
             drainTransmits(of: connection, now: now)
         }
+        leaveTURN(now: now)
     }
 
     /// Moves what a member's session has to say to the application, to its paths and to storage.
@@ -95,7 +101,7 @@ extension SwarmEngine {
                 events.append(.peer(member.peer, name: member.presence?.name ?? "", path: path))
             case .pathChanged(let path, let rtt):
                 // A path that has just opened has carried no ping yet; ICE has measured it, though.
-                let measured = path == .direct ? openConnection(of: member)?.peerConnection.roundTripTime : nil
+                let measured = path != .relay ? openConnection(of: member)?.peerConnection.roundTripTime : nil
                 events.append(.path(member.peer, path, rtt: rtt ?? measured))
             case .message(let message, let path):
                 events.append(.message(from: member.peer, message.content, path: path, sequence: message.number))
@@ -123,9 +129,9 @@ extension SwarmEngine {
         if let connection = openConnection(of: member), let channel = connection.channel {
             while true {
                 let room = Self.channelQueue - connection.peerConnection.bufferedAmount(of: channel)
-                guard let packet = member.session.pollPacket(on: .direct, room: room, now: now) else { break }
+                guard let packet = member.session.pollPacket(on: .connection, room: room, now: now) else { break }
                 // A ping on a path that fell silent says nothing behind fragments that wait for SCTP's doubled timeout.
-                if member.session.isDirectSuspect, member.session.path == .relay {
+                if member.session.isConnectionSuspect, member.session.carrier == .relay {
                     connection.peerConnection.sendAgain(now: now)
                 }
                 do {

@@ -8,7 +8,7 @@ extension SwarmEngine {
 
     /// Offers, repeats, restarts and gives up, as the negotiation with a member asks for.
     mutating func negotiate(with member: Member, now: Instant) {
-        guard configuration.paths.contains(.direct), !isLeaving, member.cipher != nil, !member.isDormant else { return }
+        guard configuration.usesConnections, !isLeaving, member.cipher != nil, !member.isDormant else { return }
         if let at = member.negotiation.mayOffer, now >= at, !localCandidates.isEmpty {
             if gun.isConnected {
                 offer(to: member, now: now)
@@ -31,7 +31,7 @@ extension SwarmEngine {
 
     /// When `negotiate` is due.
     func negotiationTimeout(of member: Member) -> Instant? {
-        guard configuration.paths.contains(.direct), !isLeaving, member.cipher != nil, !member.isDormant else {
+        guard configuration.usesConnections, !isLeaving, member.cipher != nil, !member.isDormant else {
             return nil
         }
         var next: Instant? = localCandidates.isEmpty ? nil : member.negotiation.mayOffer
@@ -43,6 +43,8 @@ extension SwarmEngine {
     /// The addresses of this machine changed: every connection is told, by a restart.
     mutating func networkChanged(now: Instant) {
         stun.refresh(now: now)
+        turn.networkChanged(now: now)
+        drainTURN(now: now)
         trackers.networkChanged(now: now)
         gun.hurry(now: now)
         for member in Array(members.values) {
@@ -118,7 +120,7 @@ extension SwarmEngine {
         guard isFresh(signal.timestamp, now: now) else { return refuse(.stale) }
         guard let member = members[signal.sender], member.cipher != nil else { return refuse(.notForUs) }
         let sighting = seenSignals.insert(signal.id, plane: plane, now: now)
-        guard sighting != .copy, configuration.paths.contains(.direct) else { return }
+        guard sighting != .copy, configuration.usesConnections else { return }
         let isNew = sighting == .new
         switch signal.content {
         case .offer(let sdp):
@@ -249,7 +251,7 @@ extension SwarmEngine {
 
     /// Offers for a tracker to hand to whoever is there: each is a connection of its own that costs little until answered.
     mutating func openOffers(_ count: Int, now: Instant) -> [String] {
-        guard configuration.paths.contains(.direct), !isLeaving, let presence = sealedPresence(now: now) else {
+        guard configuration.usesConnections, !isLeaving, let presence = sealedPresence(now: now) else {
             return []
         }
         let waiting = connections.values.filter { $0.peer == nil }.count
@@ -299,7 +301,7 @@ extension SwarmEngine {
             refuse(.replayed)
             return nil
         }
-        guard configuration.paths.contains(.direct), member.negotiation.takesOpenOffer, !localCandidates.isEmpty,
+        guard configuration.usesConnections, member.negotiation.takesOpenOffer, !localCandidates.isEmpty,
             let presence = sealedPresence(now: now)
         else { return nil }
         // The decider's attempt numbers order its directed offers; an open one stands outside that order, so that a

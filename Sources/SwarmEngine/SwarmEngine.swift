@@ -25,10 +25,14 @@ public struct SwarmEngine: ~Copyable {
     var sessionKeys: [UInt64: PeerID] = [:]
     var connections: [ConnectionID: Connection] = [:]
     var router = DatagramRouter<ConnectionID>()
+    var hostAddresses: [TransportAddress] = []
     var localCandidates: [Candidate] = []
     /// Where each STUN server sees the socket.
     var reflexive: [TransportAddress: TransportAddress] = [:]
     var stun: STUNBindingClient
+    var turn: TURNClient
+    var turnServerNames: [TURNServerID: String] = [:]
+    var streamActions = FIFO<TURNStreamAction>()
 
     // Planes.
     var gun: GunPlane
@@ -74,6 +78,7 @@ public struct SwarmEngine: ~Copyable {
         wallAtZero = wall - (now - .zero).milliseconds
         stun = STUNBindingClient(entropy: self.entropy.fork())
         for server in configuration.stunServers { stun.addServer(server, now: now) }
+        turn = TURNClient(entropy: self.entropy.fork())
         gun = GunPlane(relays: configuration.relays, entropy: self.entropy.fork(), now: now)
         trackers = TrackerPlane(
             trackers: configuration.trackers, firstLink: configuration.relays.count, infoHash: topic.infoHash,
@@ -109,21 +114,30 @@ public struct SwarmEngine: ~Copyable {
 
     /// The addresses of this machine at which the socket can be reached. Call again when they change.
     public mutating func setHostAddresses(_ addresses: [TransportAddress], now: Instant) {
-        let hosts = addresses.enumerated().map { Candidate.host($1, rank: UInt16(clamping: $0)) }
-        guard hosts != localCandidates.filter({ $0.kind == .host }) else { return }
-        let isFirst = localCandidates.isEmpty
+        guard addresses != hostAddresses else { return }
+        let isFirst = hostAddresses.isEmpty
+        hostAddresses = addresses
         let others = localCandidates.filter { $0.kind != .host }
         localCandidates = []
-        addLocalCandidates(hosts + others, now: now)
+        let hosts = addresses.enumerated().map { Candidate.host($1, rank: UInt16(clamping: $0)) }
+        addLocalCandidates((configuration.paths.contains(.direct) ? hosts : []) + others, now: now)
         if !isFirst { networkChanged(now: now) }
     }
 
     /// A datagram came on the node's socket.
     public mutating func handle(datagram: [UInt8], from source: TransportAddress, now: Instant) {
+        if turn.handle(datagram: datagram, from: source, now: now) { return drainTURN(now: now) }
+        route(datagram, from: source, via: nil, now: now)
+    }
+
+    /// - Parameter relay: the address on a TURN server of ours that the datagram came to.
+    mutating func route(
+        _ datagram: [UInt8], from source: TransportAddress, via relay: TransportAddress?, now: Instant
+    ) {
         switch router.route(datagram, from: source) {
         case .connection(let id):
             guard let connection = connections[id] else { return }
-            receive(datagram, from: source, on: connection, now: now)
+            receive(datagram, from: source, via: relay, on: connection, now: now)
         case .stunAnswer:
             stun.handle(stun: datagram, from: source, now: now)
             drainSTUN(now: now)
@@ -133,10 +147,11 @@ public struct SwarmEngine: ~Copyable {
     }
 
     private mutating func receive(
-        _ datagram: [UInt8], from source: TransportAddress, on connection: Connection, now: Instant
+        _ datagram: [UInt8], from source: TransportAddress, via relay: TransportAddress?, on connection: Connection,
+        now: Instant
     ) {
-        if isBlocked(.direct, connection.peer) { return }
-        connection.peerConnection.handle(datagram: datagram, from: source, now: now)
+        if isBlocked(connection, remote: source, relay: relay) { return }
+        connection.peerConnection.handle(datagram: datagram, from: source, via: relay, now: now)
         drain(connection, now: now)
     }
 
@@ -181,6 +196,8 @@ public struct SwarmEngine: ~Copyable {
     public mutating func handleTimeout(now: Instant) {
         stun.handleTimeout(now: now)
         drainSTUN(now: now)
+        turn.handleTimeout(now: now)
+        drainTURN(now: now)
         gun.handleTimeout(now: now, wall: wall(now))
         drainGun(now: now)
         trackers.handleTimeout(now: now)
@@ -206,6 +223,7 @@ public struct SwarmEngine: ~Copyable {
     /// When `handleTimeout` is due.
     public var nextTimeout: Instant? {
         var next: Instant? = .earlier(gun.nextTimeout, .earlier(trackers.nextTimeout, stun.nextTimeout))
+        next = .earlier(next, turn.nextTimeout)
         if !isLeaving { next = .earlier(next, presenceAt) }
         for connection in connections.values {
             next = .earlier(next, connection.peerConnection.nextTimeout)

@@ -27,4 +27,7 @@ public struct SwarmEngineConfiguration: Sendable {
     public var session = SessionConfiguration()
 
     public init() {}
+
+    /// Whether peer connections are made at all.
+    var usesConnections: Bool { paths.contains(.direct) || paths.contains(.turn) }
 }

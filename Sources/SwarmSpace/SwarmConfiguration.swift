@@ -1,5 +1,6 @@
 public import Logging
 import Magnet
+import SwarmBase
 public import SwarmEngine
 import SwarmTransport
 
@@ -13,6 +14,8 @@ public struct SwarmConfiguration: Sendable {
     public var relays: [String] = []
     /// STUN servers, `HOST:PORT` each.
     public var stunServers: [String] = []
+    /// TURN servers, through which a member is reached that no direct path leads to.
+    public var turnServers: [TURNServerConfiguration] = []
     /// The paths that may carry messages. Signals still travel by every plane.
     public var paths: Set<PathKind> = Set(PathKind.allCases)
     /// The UDP port; 0 takes a free one.
@@ -46,6 +49,21 @@ public struct SwarmConfiguration: Sendable {
             throw SwarmError(
                 .invalidConfiguration,
                 "\(server) is no STUN server: give a host and a port, such as stun.example.org:3478")
+        }
+        for server in turnServers {
+            guard server.location != nil else {
+                throw SwarmError(
+                    .invalidConfiguration,
+                    """
+                    \(server.url) is no TURN server: give turn:host:port, turn:host:port?transport=tcp or turns:host:port
+                    """)
+            }
+            guard server.settings(at: TransportAddress(.v4(0), port: 1)) != nil else {
+                throw SwarmError(.invalidConfiguration, "the user of \(server.url) needs a name of 1 to 508 bytes")
+            }
+        }
+        if paths == [.turn], turnServers.isEmpty {
+            throw SwarmError(.invalidConfiguration, "the turn path needs a TURN server")
         }
         if paths.isEmpty { throw SwarmError(.invalidConfiguration, "no path is left to send messages by") }
     }

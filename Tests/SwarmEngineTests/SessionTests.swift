@@ -5,7 +5,7 @@ import Testing
 
 /// Two sessions joined by two virtual paths with their own delay, loss and reordering, on a virtual clock.
 private struct Pair {
-    struct Packet { var at: Instant; var order: Int; var to: Int; var kind: PathKind; var bytes: [UInt8] }
+    struct Packet { var at: Instant; var order: Int; var to: Int; var kind: Carrier; var bytes: [UInt8] }
 
     var sessions: [Session]
     var now = Instant.zero
@@ -14,9 +14,9 @@ private struct Pair {
     var received: [[Inbound.Message]] = [[], []]
     var delivered: [[UInt64]] = [[], []]
     var events: [[Session.Event]] = [[], []]
-    var dead: Set<PathKind> = []
+    var dead: Set<Carrier> = []
     var loss = 0.0
-    var delay: [PathKind: Duration] = [.direct: .milliseconds(10), .relay: .milliseconds(50)]
+    var delay: [Carrier: Duration] = [.connection: .milliseconds(10), .relay: .milliseconds(50)]
     var order = 0
     var durable = [true, true]
 
@@ -25,7 +25,7 @@ private struct Pair {
         sessions = [1, 2].map { Session(configuration: .init(), outbound: Outbound(stream: $0)) }
     }
 
-    mutating func open(_ kind: PathKind) {
+    mutating func open(_ kind: Carrier) {
         for side in 0...1 { sessions[side].pathOpened(kind, now: now) }
     }
 
@@ -39,7 +39,7 @@ private struct Pair {
             default: events[side].append(event)
             }
         }
-        for kind in PathKind.allCases {
+        for kind in Carrier.allCases {
             while let packet = sessions[side].pollPacket(on: kind, room: 1 << 18, now: now) {
                 order += 1
                 if dead.contains(kind) || Double.random(in: 0..<1, using: &entropy) < (kind == .relay ? loss : 0) {
@@ -101,10 +101,10 @@ private struct Pair {
         var pair = Pair(seed: 2)
         pair.open(.relay)
         try pair.run(until: .zero + .milliseconds(500))
-        pair.open(.direct)
+        pair.open(.connection)
         try pair.run(until: .zero + .seconds(1))
         #expect(pair.sessions[0].path == .direct)
-        pair.dead = [.direct]
+        pair.dead = [.connection]
         let cut = pair.now
         _ = pair.sessions[0].send(.text("over the relay"))
         try pair.run(until: cut + .milliseconds(450))
@@ -132,21 +132,21 @@ private struct Pair {
                 }
             }
             switch Int.random(in: 0..<12, using: &random) {
-            case 0: pair.dead.formSymmetricDifference([.direct])
+            case 0: pair.dead.formSymmetricDifference([.connection])
             case 1: pair.dead.formSymmetricDifference([.relay])
-            case 2 where !pair.sessions[0].direct.isOpen: pair.open(.direct)
-            case 3 where pair.sessions[0].direct.isOpen && step > 20:
-                for side in 0...1 { pair.sessions[side].pathClosed(.direct, now: pair.now) }
-                pair.packets.removeAll { $0.kind == .direct }
+            case 2 where !pair.sessions[0].connection.isOpen: pair.open(.connection)
+            case 3 where pair.sessions[0].connection.isOpen && step > 20:
+                for side in 0...1 { pair.sessions[side].pathClosed(.connection, now: pair.now) }
+                pair.packets.removeAll { $0.kind == .connection }
             default: break
             }
             try pair.run(until: pair.now + .milliseconds(100))
         }
         // A reliable channel that lost packets is no longer one: heal by a new one, as a new connection would.
         pair.dead = []
-        pair.packets.removeAll { $0.kind == .direct }
-        for side in 0...1 { pair.sessions[side].pathClosed(.direct, now: pair.now) }
-        pair.open(.direct)
+        pair.packets.removeAll { $0.kind == .connection }
+        for side in 0...1 { pair.sessions[side].pathClosed(.connection, now: pair.now) }
+        pair.open(.connection)
         try pair.run(until: pair.now + .seconds(40))
         for side in 0...1 {
             #expect(pair.texts(1 - side) == sent[side], "seed \(seed), side \(side)")
@@ -193,7 +193,7 @@ private struct Pair {
 
     @Test func aSlowApplicationHoldsTheSenderUp() throws {
         var pair = Pair(seed: 7)
-        pair.open(.direct)
+        pair.open(.connection)
         pair.sessions[1].setPaused(true)
         _ = pair.sessions[0].send(.text("first"))
         try pair.run(until: .zero + .seconds(1))
@@ -238,15 +238,15 @@ private struct Pair {
 
     @Test func aFullQueueIsNoReasonToHurry() throws {
         var session = Session(configuration: .init(), outbound: Outbound(stream: 1))
-        session.pathOpened(.direct, now: .zero)
+        session.pathOpened(.connection, now: .zero)
         _ = session.send(.text("waits"))
         var other = Outbound(stream: 2)
         _ = other.enqueue(.text("to be acknowledged"))
-        session.receive([.data(try #require(other.fragment(1))), .ping(id: 1)], on: .direct, now: .zero)
+        session.receive([.data(try #require(other.fragment(1))), .ping(id: 1)], on: .connection, now: .zero)
         var now = Instant.zero
         for _ in 0..<20 {
             session.handleTimeout(now: now)
-            while let packet = session.pollPacket(on: .direct, room: 0, now: now) {
+            while let packet = session.pollPacket(on: .connection, room: 0, now: now) {
                 #expect(try Frame.parse(packet).allSatisfy { if case .data = $0 { false } else { true } })
             }
             let next = try #require(session.nextTimeout)

@@ -217,6 +217,17 @@ struct TURNAllocation: Sendable {
         start(now)
     }
 
+    /// The host's addresses have changed, and with them perhaps where the server sees us: an answer to Refresh says whether
+    /// it still knows us, and 437 brings a new allocation.
+    mutating func networkChanged(_ now: Instant) {
+        switch phase {
+        case .allocated: if !awaits(.refresh) { send(.refresh, now) }
+        case .waiting: start(now)
+        case .idle, .connecting, .allocating, .clearing, .releasing: break
+        }
+        updateDeadline()
+    }
+
     // MARK: The stream
 
     mutating func streamOpened(_ now: Instant) {

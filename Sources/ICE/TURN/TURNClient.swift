@@ -129,6 +129,12 @@ public struct TURNClient: Sendable {
         update(id) { $0.handle(stream: bytes, now) }
     }
 
+    /// The host's addresses have changed: servers are asked whether they still know this socket, and those that failed are
+    /// tried again.
+    public mutating func networkChanged(now: Instant) {
+        for id in order { update(id) { $0.networkChanged(now) } }
+    }
+
     /// Does what is due.
     public mutating func handleTimeout(now: Instant) {
         for id in order { update(id) { $0.handleTimeout(now) } }

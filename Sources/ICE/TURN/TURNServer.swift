@@ -64,6 +64,21 @@ public enum TURNFailure: Hashable, Sendable {
     case refused(code: UInt16)
 }
 
+extension TURNFailure: CustomStringConvertible {
+    /// What the server does, in words.
+    public var description: String {
+        switch self {
+        case .unreachable: "does not answer"
+        case .disconnected: "cannot be connected to, or hung up"
+        case .unauthorized: "refuses the user name or password"
+        case .quotaReached: "has given this user all it may have"
+        case .insufficientCapacity: "has no address left"
+        case .allocationMismatch: "holds another allocation for this port"
+        case .refused(let code): "refused (\(code))"
+        }
+    }
+}
+
 /// What a ``TURNClient`` tells its owner.
 public enum TURNEvent: Hashable, Sendable {
     /// A server lends this address: a relayed candidate. `mapped` is where the server sees us: over UDP a

@@ -26,17 +26,20 @@ struct Session {
     let configuration: SessionConfiguration
     private(set) var outbound: Outbound
     private(set) var inbound: Inbound
-    private(set) var direct = PathState()
+    private(set) var connection = PathState()
     private(set) var relay = PathState()
-    /// The direct path is open but owes an answer for too long.
-    private(set) var isDirectSuspect = false
+    /// Which way the peer connection's packets go; only said, never acted upon.
+    private var connectionPath = PathKind.direct
+    /// The peer connection is open but owes an answer for too long.
+    private(set) var isConnectionSuspect = false
     private(set) var suspectSince: Instant?
     private(set) var isUp = false
-    private(set) var path: PathKind?
+    /// What messages are sent on now.
+    private(set) var carrier: Carrier?
     private(set) var lastHeard: Instant?
-    private var acknowledgementDue: [PathKind: Instant] = [:]
-    private var pongs: [(path: PathKind, id: UInt64)] = []
-    private var wantsPing: Set<PathKind> = []
+    private var acknowledgementDue: [Carrier: Instant] = [:]
+    private var pongs: [(carrier: Carrier, id: UInt64)] = []
+    private var wantsPing: Set<Carrier> = []
     private var isPaused = false
     /// How far `inboundAdvanced` has told of.
     private var reported: (stream: UInt64, next: UInt64)?
@@ -52,30 +55,42 @@ struct Session {
     // MARK: What happens
 
     /// A path has come up, or its far end is a new one: all that is not acknowledged goes out on it again.
-    mutating func pathOpened(_ kind: PathKind, now: Instant) {
+    mutating func pathOpened(_ kind: Carrier, now: Instant) {
         self[kind].open(resendFrom: outbound.received)
-        if kind == .direct { clearSuspicion() }
+        if kind == .connection { clearSuspicion() }
         wantsPing.insert(kind)
-        choosePath()
+        chooseCarrier()
     }
 
-    mutating func pathClosed(_ kind: PathKind, now: Instant) {
+    mutating func pathClosed(_ kind: Carrier, now: Instant) {
         guard self[kind].isOpen else { return }
         self[kind].close()
-        if kind == .direct {
+        if kind == .connection {
             clearSuspicion()
             relay.cursor = min(relay.cursor, outbound.received)
         }
         acknowledgementDue[kind] = nil
         wantsPing.remove(kind)
-        choosePath()
+        chooseCarrier()
     }
+
+    /// ICE moved the peer connection to another kind of candidate pair.
+    mutating func connectionMoved(to path: PathKind, rtt: Duration?) {
+        guard path != connectionPath else { return }
+        connectionPath = path
+        if carrier == .connection, isUp { events.append(.pathChanged(path, rtt: rtt)) }
+    }
+
+    /// The way messages go now; `nil` while there is none.
+    var path: PathKind? { carrier.map { path(of: $0) } }
+
+    private func path(of carrier: Carrier) -> PathKind { carrier == .connection ? connectionPath : .relay }
 
     /// The member runs anew (its session key changed): what was on its way to the former run is sent again.
     mutating func peerRestarted(now: Instant) {
         outbound.peerRestarted()
         isUp = false
-        if direct.isOpen { pathClosed(.direct, now: now) }
+        if connection.isOpen { pathClosed(.connection, now: now) }
         if relay.isOpen { pathOpened(.relay, now: now) }
     }
 
@@ -91,14 +106,14 @@ struct Session {
     mutating func release(before sequence: UInt64) { outbound.release(before: sequence) }
 
     /// Takes the frames of one packet that came, authentic, by `kind`.
-    mutating func receive(_ frames: [Frame], on kind: PathKind, now: Instant) {
+    mutating func receive(_ frames: [Frame], on kind: Carrier, now: Instant) {
         lastHeard = now
         self[kind].heard(now: now)
         if !isUp {
             isUp = true
-            path = nil
-            choosePath(announce: false)
-            events.append(.up(path ?? kind))
+            carrier = nil
+            chooseCarrier(announce: false)
+            events.append(.up(path(of: carrier ?? kind)))
         }
         for frame in frames { receive(frame, on: kind, now: now) }
         if let stream = inbound.stream, inbound.durableNext > inbound.committed,
@@ -107,7 +122,7 @@ struct Session {
             reported = (stream, inbound.durableNext)
             events.append(.inboundAdvanced(stream: stream, next: inbound.durableNext))
         }
-        choosePath()
+        chooseCarrier()
     }
 
     /// What was reported by `inboundAdvanced` is durable.
@@ -115,34 +130,34 @@ struct Session {
         let before = inbound.committed
         inbound.commit(stream: stream, next: next)
         // The acknowledgement that left before said less: say it again, soon.
-        if inbound.committed != before, acknowledgementDue.isEmpty, let path { acknowledgementDue[path] = .zero }
+        if inbound.committed != before, acknowledgementDue.isEmpty, let carrier { acknowledgementDue[carrier] = .zero }
     }
 
     /// Probes the paths at once: after a change of the network, or when a message waits for a member who seemed away.
     mutating func probe() {
-        for kind in PathKind.allCases where self[kind].isOpen { wantsPing.insert(kind) }
+        for kind in Carrier.allCases where self[kind].isOpen { wantsPing.insert(kind) }
     }
 
     /// The application keeps up (again), or does not.
     mutating func setPaused(_ paused: Bool) {
         guard paused != isPaused else { return }
         isPaused = paused
-        if let path, inbound.stream != nil { acknowledgementDue[path] = .zero }
+        if let carrier, inbound.stream != nil { acknowledgementDue[carrier] = .zero }
     }
 
     mutating func handleTimeout(now: Instant) {
-        if direct.isOpen, !isDirectSuspect, let at = direct.suspicionAt, now >= at {
-            isDirectSuspect = true
+        if connection.isOpen, !isConnectionSuspect, let at = connection.suspicionAt, now >= at {
+            isConnectionSuspect = true
             suspectSince = now
             relay.cursor = min(relay.cursor, outbound.received)
-            wantsPing.formUnion([.direct, .relay])
-            choosePath()
+            wantsPing.formUnion([.connection, .relay])
+            chooseCarrier()
         }
         if relay.isOpen, let at = relay.retransmissionAt, now >= at {
             relay.sendAgain(from: outbound.received)
-            if path == .relay { wantsPing.insert(.relay) }
+            if carrier == .relay { wantsPing.insert(.relay) }
         }
-        for kind in PathKind.allCases {
+        for kind in Carrier.allCases {
             if let at = nextPing(on: kind), now >= at { wantsPing.insert(kind) }
         }
         if isUp, let at = awayAt, now >= at {
@@ -158,20 +173,20 @@ struct Session {
     /// When `handleTimeout` has to be called, or a delayed acknowledgement goes out.
     var nextTimeout: Instant? {
         var next: Instant?
-        for kind in PathKind.allCases where self[kind].isOpen { next = .earlier(next, acknowledgementDue[kind]) }
-        if direct.isOpen, !isDirectSuspect { next = .earlier(next, direct.suspicionAt) }
+        for kind in Carrier.allCases where self[kind].isOpen { next = .earlier(next, acknowledgementDue[kind]) }
+        if connection.isOpen, !isConnectionSuspect { next = .earlier(next, connection.suspicionAt) }
         if relay.isOpen { next = .earlier(next, relay.retransmissionAt) }
-        for kind in PathKind.allCases { next = .earlier(next, nextPing(on: kind)) }
+        for kind in Carrier.allCases { next = .earlier(next, nextPing(on: kind)) }
         return .earlier(next, isUp ? awayAt : nil)
     }
 
     /// The next packet for `kind`, at most `configuration.largestPacket` bytes, or `nil` when there is none to send now.
     ///
     /// - Parameter room: how many more bytes the path's own queue takes. When it is full, only what is not data goes out.
-    mutating func pollPacket(on kind: PathKind, room: Int, now: Instant) -> [UInt8]? {
+    mutating func pollPacket(on kind: Carrier, room: Int, now: Instant) -> [UInt8]? {
         guard self[kind].isOpen else { return nil }
         var packet: [UInt8] = []
-        for index in pongs.indices.reversed() where pongs[index].path == kind {
+        for index in pongs.indices.reversed() where pongs[index].carrier == kind {
             Frame.pong(id: pongs.remove(at: index).id).write(to: &packet)
         }
         if wantsPing.remove(kind) != nil {
@@ -200,29 +215,29 @@ struct Session {
 
     // MARK: Inside
 
-    private subscript(kind: PathKind) -> PathState {
-        get { kind == .direct ? direct : relay }
-        set { if kind == .direct { direct = newValue } else { relay = newValue } }
+    private subscript(kind: Carrier) -> PathState {
+        get { kind == .connection ? connection : relay }
+        set { if kind == .connection { connection = newValue } else { relay = newValue } }
     }
 
-    private mutating func receive(_ frame: Frame, on kind: PathKind, now: Instant) {
+    private mutating func receive(_ frame: Frame, on kind: Carrier, now: Instant) {
         switch frame {
         case .data(let data):
-            for message in inbound.receive(data) { events.append(.message(message, path: kind)) }
+            for message in inbound.receive(data) { events.append(.message(message, path: path(of: kind))) }
             let delay = kind == .relay ? configuration.relayAcknowledgementDelay : .zero
             acknowledgementDue[kind] = min(acknowledgementDue[kind] ?? .distantFuture, now + delay)
         case .acknowledgement(let acknowledgement):
             for number in outbound.acknowledge(acknowledgement) { events.append(.delivered(number)) }
             guard acknowledgement.stream == outbound.stream else { return }
-            direct.acknowledged(before: outbound.received, now: now)
+            connection.acknowledged(before: outbound.received, now: now)
             relay.acknowledged(before: outbound.received, now: now)
-            if kind == .direct { clearSuspicion() }
+            if kind == .connection { clearSuspicion() }
         case .ping(let id):
             if pongs.count < 16 { pongs.append((kind, id)) }
             // With the pong goes how far we are: an acknowledgement that opened the window may have been lost.
             if inbound.stream != nil { acknowledgementDue[kind] = now }
         case .pong(let id):
-            if self[kind].pong(id: id, now: now), kind == .direct { clearSuspicion() }
+            if self[kind].pong(id: id, now: now), kind == .connection { clearSuspicion() }
         case .bye:
             isUp = false
             events.append(.bye)
@@ -230,23 +245,23 @@ struct Session {
     }
 
     private mutating func clearSuspicion() {
-        isDirectSuspect = false
+        isConnectionSuspect = false
         suspectSince = nil
     }
 
-    private mutating func choosePath(announce: Bool = true) {
-        let best: PathKind? =
-            if direct.isOpen && !(isDirectSuspect && relay.isOpen) { .direct } else if relay.isOpen { .relay } else {
+    private mutating func chooseCarrier(announce: Bool = true) {
+        let best: Carrier? =
+            if connection.isOpen && !(isConnectionSuspect && relay.isOpen) { .connection } else if relay.isOpen { .relay } else {
                 nil
             }
-        guard let best, best != path else { return }
-        let moved = path != nil
-        path = best
-        if announce, moved, isUp { events.append(.pathChanged(best, rtt: self[best].smoothedRTT)) }
+        guard let best, best != carrier else { return }
+        let moved = carrier != nil
+        carrier = best
+        if announce, moved, isUp { events.append(.pathChanged(path(of: best), rtt: self[best].smoothedRTT)) }
     }
 
-    private mutating func appendData(to packet: inout [UInt8], on kind: PathKind, room: Int) -> UInt64? {
-        guard path == kind, room > 0 else { return nil }
+    private mutating func appendData(to packet: inout [UInt8], on kind: Carrier, room: Int) -> UInt64? {
+        guard carrier == kind, room > 0 else { return nil }
         if kind == .relay, relay.packetsInFlight >= configuration.relayWindow { return nil }
         let limit = min(configuration.largestPacket, room)
         var cursor = max(self[kind].cursor, outbound.received)
@@ -262,16 +277,16 @@ struct Session {
         return highest
     }
 
-    private func nextPing(on kind: PathKind) -> Instant? {
+    private func nextPing(on kind: Carrier) -> Instant? {
         let state = self[kind]
         guard state.isOpen else { return nil }
         guard let last = state.lastPing else { return .zero }
         let interval: Duration
         switch kind {
-        case .direct:
-            interval = isDirectSuspect ? configuration.suspectPingInterval : configuration.directPingInterval
+        case .connection:
+            interval = isConnectionSuspect ? configuration.suspectPingInterval : configuration.directPingInterval
         case .relay:
-            if path == .direct {
+            if carrier == .connection {
                 interval = configuration.spareRelayPingInterval
             } else {
                 // A member who does not answer is asked ever more seldom.

@@ -1,13 +1,14 @@
-import Magnet
 import NIOCore
 import NIOPosix
 import SwarmBase
 
-extension MagnetLink.Endpoint {
-    /// The address of the host; resolving a name waits for as long as the system's resolver does, but not on the loop.
-    func resolved(on eventLoop: any EventLoop) -> EventLoopFuture<TransportAddress?> {
-        if let transportAddress { return eventLoop.makeSucceededFuture(transportAddress) }
-        let (host, port) = (host, port)
+/// Names of hosts, resolved without holding the loop up.
+enum NameResolution {
+    /// The address of a host and a port; `nil` when nobody knows it. It takes as long as the system's resolver does.
+    static func address(
+        of host: String, port: UInt16, on eventLoop: any EventLoop
+    ) -> EventLoopFuture<TransportAddress?> {
+        if let address = IPAddress(host) { return eventLoop.makeSucceededFuture(TransportAddress(address, port: port)) }
         return NIOThreadPool.singleton.runIfActive(eventLoop: eventLoop) { () -> TransportAddress? in
             let address = try SocketAddress.makeAddressResolvingHost(host, port: Int(port))
             return address.ipAddress.flatMap { IPAddress($0) }.map { TransportAddress($0, port: port) }

@@ -20,6 +20,7 @@ final class Node {
     private var port: UDPPort
     private var portNumber: UInt16
     private var links: Links?
+    private var turnStreams: TURNStreams?
     private var timer: LoopTimer?
     private var writer: ConversationWriter?
     private let store: SQLiteStore?
@@ -60,6 +61,7 @@ final class Node {
         port = UDPPort(eventLoop: eventLoop, configuration: UDPPortConfiguration(port: configuration.port))
         timer = LoopTimer(eventLoop: eventLoop) { [weak self] in self?.timeout() }
         links = Links(eventLoop: eventLoop, logger: configuration.logger) { [weak self] in self?.take($0) }
+        turnStreams = TURNStreams(eventLoop: eventLoop) { [weak self] in self?.take($0) }
         if let store = kept.store {
             writer = ConversationWriter(
                 eventLoop: eventLoop, store: store, namespace: KeptState.namespace(of: topic)
@@ -93,6 +95,7 @@ final class Node {
             node.engine.setWallClock(MonotonicClock.wallMilliseconds, now: node.now)
         }
         for server in configuration.stunServers.compactMap({ MagnetLink.Endpoint($0) }) { findSTUNServer(server) }
+        for server in configuration.turnServers { findTURNServer(server) }
         timeout()
     }
 
@@ -127,18 +130,36 @@ final class Node {
         }
     }
 
-    /// Asks for the address of a STUN server, again every half minute while nobody knows it.
     private func findSTUNServer(_ server: MagnetLink.Endpoint) {
+        find("STUN server", host: server.host, port: server.port) { $0.engine.addSTUNServer($1, now: $0.now) }
+    }
+
+    private func findTURNServer(_ server: TURNServerConfiguration) {
+        guard let location = server.location else { return }
+        find("TURN server", host: location.host, port: location.port) { $0.addTURNServer(server, at: $1) }
+    }
+
+    private func addTURNServer(_ server: TURNServerConfiguration, at address: TransportAddress) {
+        guard let location = server.location, let settings = server.settings(at: address),
+            let id = engine.addTURNServer(settings, name: location.description, now: now)
+        else { return }
+        turnStreams?.locations[id] = location
+    }
+
+    /// Asks for the address of a server, again every half minute while nobody knows it.
+    private func find(
+        _ kind: String, host: String, port: UInt16, found: @escaping (Node, TransportAddress) -> Void
+    ) {
         guard leaving == nil else { return }
-        server.resolved(on: eventLoop).assumeIsolated().whenSuccess { address in
+        NameResolution.address(of: host, port: port, on: eventLoop).assumeIsolated().whenSuccess { address in
             guard self.leaving == nil else { return }
             if let address {
-                self.engine.addSTUNServer(address, now: self.now)
+                found(self, address)
                 self.drain()
             } else {
-                self.publish(.warning("the address of the STUN server \(server.host) cannot be found"))
+                self.publish(.warning("the address of the \(kind) \(host) cannot be found"))
                 self.eventLoop.assumeIsolated().scheduleTask(in: .seconds(30)) { [weak self] () -> Void in
-                    self?.findSTUNServer(server)
+                    self?.find(kind, host: host, port: port, found: found)
                 }
             }
         }
@@ -158,6 +179,16 @@ final class Node {
         case .opened(let link): engine.linkOpened(link, now: now)
         case .closed(let link): engine.linkClosed(link, now: now)
         case .frame(let link, let frame): engine.receive(frame: frame, on: link, now: now)
+        case .endOfBatch: drain()
+        }
+    }
+
+    private func take(_ report: TURNStreams.Report) {
+        guard !hasSaidGoodBye else { return }
+        switch report {
+        case .opened(let id): engine.turnStreamOpened(id, now: now)
+        case .closed(let id): engine.turnStreamClosed(id, now: now)
+        case .bytes(let id, let bytes): engine.receive(turnStream: bytes, from: id, now: now)
         case .endOfBatch: drain()
         }
     }
@@ -210,6 +241,7 @@ final class Node {
             mustDrainAgain = false
             while let transmit = engine.pollTransmit() { port.send(transmit) }
             while let action = engine.pollLink() { links?.perform(action) }
+            while let action = engine.pollTURNStream() { turnStreams?.perform(action) }
             if let writer, !writer.isBusy, let batch = engine.pollStorage() { writer.write(batch) }
             while let event = engine.pollEvent() { publish(event) }
         }
@@ -292,6 +324,7 @@ final class Node {
     private func finish() {
         isOver = true
         timer?.cancel()
+        turnStreams?.closeAll()
         port.close()
         mailbox.finish()
         guard let store else { return leaving?.succeed() ?? () }

@@ -17,6 +17,7 @@ struct JoinCommand: AsyncParsableCommand {
             EXAMPLES
               swarm-space join 'magnet:?xt=urn:btih:…'
               swarm-space join meadow --name Alice --tracker wss://node.example.org/ --relay wss://node.example.org/gun
+              swarm-space join meadow --turn turns:turn.example.org --turn-user meadow --turn-password rain
               swarm-space join meadow --secret "correct horse" --data ~/.meadow --relay wss://node.example.org/gun
             """)
 
@@ -41,7 +42,19 @@ struct JoinCommand: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "The paths that may carry messages, of direct and relay. (default: all)", valueName: "path,…"))
+            "A TURN server to be reached through: turn:host:port, with ?transport=tcp, or turns:. May be repeated.",
+            valueName: "url"))
+    var turn: [String] = []
+
+    @Option(name: .customLong("turn-user"), help: ArgumentHelp("The user name there.", valueName: "user"))
+    var turnUser: String?
+
+    @Option(name: .customLong("turn-password"), help: ArgumentHelp("The password there.", valueName: "password"))
+    var turnPassword: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "The paths that may carry messages, of direct, turn and relay. (default: all)", valueName: "path,…"))
     var only: String?
 
     @Option(help: "The UDP port; 0 takes a free one.")
@@ -63,6 +76,9 @@ struct JoinCommand: AsyncParsableCommand {
     var json = false
 
     func validate() throws {
+        guard turn.isEmpty || (turnUser != nil && turnPassword != nil) else {
+            throw ValidationError("--turn needs --turn-user and --turn-password")
+        }
         if data?.isEmpty == true { throw ValidationError("--data: give a directory") }
         let invite: Invite
         do {
@@ -89,13 +105,16 @@ struct JoinCommand: AsyncParsableCommand {
         configuration.trackers = tracker
         configuration.relays = relay
         configuration.stunServers = stun
+        configuration.turnServers = turn.map {
+            TURNServerConfiguration(url: $0, username: turnUser ?? "", password: turnPassword ?? "")
+        }
         configuration.port = port
         configuration.dataDirectory = data
         if let only {
             configuration.paths = []
             for word in only.split(separator: ",", omittingEmptySubsequences: false) {
                 guard let path = PathKind(rawValue: String(word)) else {
-                    throw SwarmError(.invalidConfiguration, "--only \(only): the paths are direct and relay")
+                    throw SwarmError(.invalidConfiguration, "--only \(only): the paths are direct, turn and relay")
                 }
                 configuration.paths.insert(path)
             }
