@@ -1,5 +1,6 @@
 public import ICE
 public import SwarmBase
+import WebRTC
 
 /// What the owner is to do with the TCP or TLS connection to a TURN server.
 public enum TURNStreamAction: Equatable, Sendable {

@@ -20,7 +20,9 @@ public struct TURNServerConfiguration: Hashable, Sendable {
 
     /// The same for the TURN client; `nil` when the user name is too long or empty.
     func settings(at address: TransportAddress) -> TURNServer? {
-        guard let location, let credentials = TURNCredentials(username: username, password: password) else { return nil }
+        guard let location, let credentials = TURNCredentials(username: username, password: password) else {
+            return nil
+        }
         return TURNServer(
             address: address, transport: location.carrier == .udp ? .udp : .stream, credentials: credentials)
     }

@@ -111,11 +111,22 @@ import Testing
     @Test func waitsGrowToABoundAndHurryEndsThem() throws {
         var entropy = Entropy.seed(2)
         var redial = Redial(now: .zero)
-        for _ in 0..<20 { redial.closed(now: .zero, entropy: &entropy) }
-        let wait: Duration = try #require(redial.dialAt) - Instant.zero
-        #expect(wait >= .seconds(7) && wait <= .seconds(15))
-        redial.hurry(now: .zero)
-        #expect(redial.dialAt == .zero)
+        var now = Instant.zero
+        var longest = (brisk: Duration.zero, later: Duration.zero)
+        while now < .zero + .seconds(300) {
+            redial.closed(now: now, entropy: &entropy)
+            let next = try #require(redial.dialAt)
+            let isBrisk = now < .zero + Redial.restartTime
+            if isBrisk { longest.brisk = max(longest.brisk, next - now) }
+            if !isBrisk { longest.later = max(longest.later, next - now) }
+            now = next
+            redial.dialing()
+        }
+        #expect(longest.brisk > .milliseconds(500) && longest.brisk <= .seconds(1))
+        #expect(longest.later > .seconds(7) && longest.later <= .seconds(15))
+        redial.closed(now: now, entropy: &entropy)
+        redial.hurry(now: now)
+        #expect(redial.dialAt == now)
     }
 }
 

@@ -251,7 +251,9 @@ struct Session {
 
     private mutating func chooseCarrier(announce: Bool = true) {
         let best: Carrier? =
-            if connection.isOpen && !(isConnectionSuspect && relay.isOpen) { .connection } else if relay.isOpen { .relay } else {
+            if connection.isOpen && !(isConnectionSuspect && relay.isOpen) { .connection } else if relay.isOpen {
+                .relay
+            } else {
                 nil
             }
         guard let best, best != carrier else { return }

@@ -69,7 +69,9 @@ enum JoinInstruction: Equatable {
         }
 
         func path(_ key: String) throws(Misunderstanding) -> PathKind {
-            guard let path = PathKind(rawValue: try text(key)) else { throw missing(key, "\"direct\", \"turn\" or \"relay\"") }
+            guard let path = PathKind(rawValue: try text(key)) else {
+                throw missing(key, "\"direct\", \"turn\" or \"relay\"")
+            }
             return path
         }
     }
