@@ -25,6 +25,7 @@ let package = Package(
     products: [
         .executable(name: "swarm-space", targets: ["swarm-space"]),
         .library(name: "SwarmSpace", targets: ["SwarmSpace"]),
+        .library(name: "DataChannels", targets: ["DataChannels"]),
         .library(name: "WebRTC", targets: ["WebRTC"]),
         .library(name: "Gun", targets: ["Gun"]),
     ],
@@ -40,6 +41,7 @@ let package = Package(
     targets: [
         // Floor 0: shared types, formats, identity.
         .target(name: "CChecksum"),
+        .target(name: "CDatagram"),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .target(name: "SwarmBase", swiftSettings: house),
         .target(name: "JSON", dependencies: ["SwarmBase"], swiftSettings: house),
@@ -67,17 +69,24 @@ let package = Package(
         .target(
             name: "SwarmTransport",
             dependencies: [
-                "SwarmBase", nioCore, nioPosix, nioHTTP1, nioWebSocket, nioSSL, logging,
+                "SwarmBase", "CDatagram", nioCore, nioPosix, nioHTTP1, nioWebSocket, nioSSL, logging,
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: house),
 
-        // Floor 4: the public API.
+        // Floor 4: the public APIs, of a swarm and of data channels alone.
         .target(
             name: "SwarmSpace",
             dependencies: [
                 "SwarmBase", "JSON", "Magnet", "SEA", "ICE", "DTLS", "SwarmEngine", "SwarmTransport", nioCore, nioPosix,
                 logging,
+            ],
+            swiftSettings: house),
+
+        .target(
+            name: "DataChannels",
+            dependencies: [
+                "SwarmBase", "ICE", "DTLS", "SCTP", "WebRTC", "SwarmTransport", nioCore, nioPosix, logging,
             ],
             swiftSettings: house),
 
@@ -93,10 +102,14 @@ let package = Package(
             name: "swarm-space",
             dependencies: [
                 "SwarmBase", "JSON", "Magnet", "SEA", "ICE", "DTLS", "SCTP", "WebRTC", "SwarmEngine", "SwarmTransport",
-                "SwarmSpace", "Supernode", nioCore, nioPosix, logging,
+                "SwarmSpace", "DataChannels", "Supernode", nioCore, nioPosix, logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: house),
+
+        // Beside the house: a network that tests and benchmarks have in their hands.
+        .target(
+            name: "SwarmSimulator", dependencies: ["SwarmBase", "ICE", "DTLS", "SCTP", "WebRTC"], swiftSettings: house),
 
         // Tests, room by room. CVirtualClock puts OpenSSL's clock into a test's hands.
         .target(name: "CVirtualClock", path: "Tests/CVirtualClock"),
@@ -142,6 +155,16 @@ let package = Package(
                 "SwarmBase", "JSON", "Magnet", "SEA", "Gun", "SwarmEngine", "SwarmTransport", "SwarmSpace",
                 nioCore, nioPosix,
             ],
+            swiftSettings: house),
+        .testTarget(
+            name: "DataChannelsTests",
+            dependencies: [
+                "SwarmBase", "ICE", "DTLS", "SCTP", "WebRTC", "SwarmTransport", "DataChannels", nioCore, nioPosix,
+            ],
+            swiftSettings: house),
+        .testTarget(
+            name: "SwarmSimulatorTests",
+            dependencies: ["SwarmBase", "ICE", "DTLS", "SCTP", "WebRTC", "SwarmSimulator", "CVirtualClock"],
             swiftSettings: house),
         .testTarget(
             name: "SupernodeTests",
