@@ -1,0 +1,15 @@
+import ArgumentParser
+
+/// `swarm-space bench`: what this machine gets out of it.
+struct BenchCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "bench",
+        abstract: "Measure speed and cost on this machine.",
+        discussion: """
+            Build with optimisation first (swift build -c release): a debug build is some 30 times slower, and says so.
+
+            EXAMPLES
+              swarm-space bench layers
+            """,
+        subcommands: [LayersBench.self])
+}
