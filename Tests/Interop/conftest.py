@@ -1,4 +1,4 @@
-"""The peers: ours, aiortc, Chromium and Firefox, in every pairing with ours and with either side offering."""
+"""The peers: ours, aiortc, libdatachannel, Chromium and Firefox, in every pairing with ours and with either side offering."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from browser_peer import BrowserPeer
 from chromium import Chromium
 from coturn import Coturn
 from firefox import Firefox
+from libdatachannel_peer import LibdatachannelPeer, find_python
 from networks import Host, Network
 from pair_peer import PairPeer
 from peer import Peer
 
 # Offerer and answerer. Without ours the harness itself is tested: when those fail, nothing else means anything.
-WITH_OURS = [pair for other in ("aiortc", "chromium", "firefox") for pair in (("ours", other), (other, "ours"))] + [("ours", "ours")]
+WITH_OURS = [pair for other in ("aiortc", "libdatachannel", "chromium", "firefox") for pair in (("ours", other), (other, "ours"))] + [("ours", "ours")]
 WITHOUT_OURS = [("aiortc", "chromium"), ("chromium", "firefox")]
 
 BROWSERS = {browser.name: browser for browser in (Chromium, Firefox)}
@@ -27,7 +28,8 @@ MakePeer = Callable[..., Awaitable[Peer]]
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that takes `kinds` runs for every pairing."""
     if "kinds" in metafunc.fixturenames:
-        pairs = WITH_OURS + WITHOUT_OURS
+        left_out = {kind for mark in metafunc.definition.iter_markers("without") for kind in mark.args}
+        pairs = [pair for pair in WITH_OURS + WITHOUT_OURS if left_out.isdisjoint(pair)]
         metafunc.parametrize("kinds", pairs, ids=[f"{offerer}-offers-{answerer}" for offerer, answerer in pairs])
 
 
@@ -94,6 +96,11 @@ async def make_peer(node_host: Host, answering_host: Host, browsers: Browsers) -
             peer = await PairPeer.start(answering_host if answering else node_host, answering=answering, echo=echo, turn=turn, roots=roots)
         elif kind == "aiortc":
             peer = AiortcPeer(echo=echo)
+        elif kind == "libdatachannel":
+            if not (python := find_python()):
+                pytest.skip("no libdatachannel-py in .venv-libdatachannel: it needs Python 3.13 or newer (scripts/setup)")
+            host = answering_host if answering else node_host
+            peer = await LibdatachannelPeer.start_with(python, host, answering=answering, echo=echo)
         else:
             peer = await BrowserPeer.start(await browsers.get(kind, hide_addresses=hide_addresses), echo=echo)
         peers.append(peer)
