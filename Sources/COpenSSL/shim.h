@@ -35,6 +35,10 @@ static inline void swarm_SSL_CTX_set_dtls_options(SSL_CTX *context) {
                         SSL_OP_NO_QUERY_MTU | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION);
 }
 
+static inline void swarm_SSL_CTX_set_max_cert_list(SSL_CTX *context, long size) {
+    SSL_CTX_set_max_cert_list(context, size);
+}
+
 static inline EVP_PKEY *swarm_EVP_EC_gen_p256(void) { return EVP_EC_gen("P-256"); }
 
 static inline int swarm_DTLS_set_link_mtu(SSL *ssl, long mtu) { return (int)DTLS_set_link_mtu(ssl, mtu); }

@@ -48,6 +48,11 @@ internal import COpenSSL
             && X509_sign(certificate, key, EVP_sha256()) > 0
     }
 
+    /// The longest chain of certificates that a peer may show, in bytes. OpenSSL reserves the length that a first fragment
+    /// states, for up to ten messages ahead, so this bounds what an unfinished handshake can hold. One certificate with
+    /// a key of RSA 4096 has 1.3 KB.
+    static let maximumChainLength = 16_384
+
     private static func makeContext(certificate: OpaquePointer, key: OpaquePointer) -> OpaquePointer? {
         guard let context = unsafe SSL_CTX_new(DTLS_method()) else { return nil }
         let suites =
@@ -67,6 +72,7 @@ internal import COpenSSL
             return nil
         }
         unsafe swarm_SSL_CTX_set_dtls_options(context)
+        unsafe swarm_SSL_CTX_set_max_cert_list(context, maximumChainLength)
         unsafe swarm_SSL_CTX_set_session_cache_off(context)
         // Both sides show a certificate; who may show which is the fingerprint's to say.
         unsafe SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nil)

@@ -7,6 +7,9 @@ public struct DTLSConfiguration: Sendable {
     public var initialRetransmission: Duration = .milliseconds(150)
     /// Where the doubling of that time ends; RFC 6347 §4.2.4.1 says 60 s.
     public var maximumRetransmission: Duration = .seconds(5)
+    /// A session that neither sent nor received for this long (up to twice that) gives back the 18 KiB of its record
+    /// buffers; the next record takes them anew.
+    public var idleTime: Duration = .seconds(2)
     /// Datagrams that wait to be sent; what comes on top is lost, as on any path. At least one flight.
     public var maximumQueuedDatagrams = 256
     /// Records that wait to be read; what comes on top is lost.

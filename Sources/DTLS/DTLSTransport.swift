@@ -47,11 +47,18 @@ public enum DTLSEvent: Equatable, Sendable {
     private var phase = Phase.idle
     private var received = FIFO<[UInt8]>()
     private var events = FIFO<DTLSEvent>()
-    private var largestDatagram = 2048
+    /// The largest datagram of the handshake; `nil` once nothing of it can wait to be read. OpenSSL keeps records that
+    /// came before their keys.
+    private var largestEarlyDatagram: Int? = 0
     private var openedRecord = false
+    private var retransmitAt: Instant?
+    /// OpenSSL's record buffers: when they are looked after, and whether they were used since the last time.
+    private var reviewAt: Instant?
+    private var hasBuffers = true
+    private var wasUsed = true
 
     /// When `handleTimeout` wants to be called; `nil` when nothing is outstanding.
-    public private(set) var nextTimeout: Instant?
+    public var nextTimeout: Instant? { phase.isOver ? nil : .earlier(retransmitAt, reviewAt) }
 
     /// Makes one end of a session.
     ///
@@ -112,7 +119,10 @@ public enum DTLSEvent: Equatable, Sendable {
     public mutating func setExpected(_ fingerprints: [DTLSFingerprint], now: Instant) {
         guard !phase.isOver else { return }
         wire.expected = fingerprints
-        if phase == .unverified { judgeCertificate() }
+        if phase == .unverified {
+            takeBuffers()
+            judgeCertificate()
+        }
         readTimeout(now: now)
     }
 
@@ -129,6 +139,13 @@ public enum DTLSEvent: Equatable, Sendable {
     /// Seals one record of 1…`maximumRecordLength` bytes; it is ready in `pollTransmit`, 37 bytes longer. The MTU of
     /// the path does not bound it: the caller does.
     public mutating func send(_ record: [UInt8]) throws(DTLSError) {
+        let datagram = try seal(record)
+        if wire.outgoing.count < configuration.maximumQueuedDatagrams { wire.outgoing.append(datagram) }
+    }
+
+    /// Seals one record of 1…`maximumRecordLength` bytes and gives back its datagram, 37 bytes longer: the way of `send`
+    /// without the queue. What waits in `pollTransmit` is older and has to leave first.
+    public mutating func seal(_ record: [UInt8]) throws(DTLSError) -> [UInt8] {
         switch phase {
         case .idle, .handshaking, .unverified: throw .notConnected
         case .closed: throw .closed
@@ -136,15 +153,17 @@ public enum DTLSEvent: Equatable, Sendable {
         case .connected: break
         }
         guard (1...Self.maximumRecordLength).contains(record.count) else { throw .invalidRecordLength(record.count) }
+        takeBuffers()
         ErrorQueue.clear()
         let written = unsafe record.withUnsafeBytes { bytes in
             unsafe SSL_write(ssl, bytes.baseAddress, CInt(record.count))
         }
-        guard written == CInt(record.count) else {
+        guard written == CInt(record.count), let datagram = wire.outgoing.popLast() else {
             let error = ErrorQueue.takeError()
             fail(error)
             throw error
         }
+        return datagram
     }
 
     /// Sends close_notify (once) and ends the session; an answer is not awaited (RFC 8446 §6.1 allows it). What is in
@@ -152,12 +171,12 @@ public enum DTLSEvent: Equatable, Sendable {
     public mutating func close() {
         guard !phase.isOver else { return }
         if isHandshakeFinished {
+            takeBuffers()
             ErrorQueue.clear()
             unsafe SSL_shutdown(ssl)
         }
         phase = .closed
         received.removeAll()
-        nextTimeout = nil
     }
 
     // MARK: Input
@@ -171,7 +190,8 @@ public enum DTLSEvent: Equatable, Sendable {
     public mutating func handle(datagram: [UInt8], now: Instant) -> Bool {
         guard phase != .idle, !phase.isOver, !datagram.isEmpty, datagram.count <= 0xffff else { return false }
         openedRecord = false
-        largestDatagram = max(largestDatagram, datagram.count)
+        if let largest = largestEarlyDatagram { largestEarlyDatagram = max(largest, datagram.count) }
+        takeBuffers()
         wire.incoming = datagram
         advance(now: now)
         // What OpenSSL did not want to read is gone, as from a socket.
@@ -179,12 +199,35 @@ public enum DTLSEvent: Equatable, Sendable {
         return openedRecord
     }
 
-    /// Retransmits the last flight when its time has come.
+    /// Retransmits the last flight when its time has come, and gives back the memory of a session that is idle.
     public mutating func handleTimeout(now: Instant) {
-        guard let deadline = nextTimeout, deadline <= now, !phase.isOver else { return }
-        ErrorQueue.clear()
-        if unsafe swarm_DTLSv1_handle_timeout(ssl) < 0 { fail(ErrorQueue.takeError()) }
-        readTimeout(now: now)
+        guard !phase.isOver else { return }
+        if let deadline = retransmitAt, deadline <= now {
+            takeBuffers()
+            ErrorQueue.clear()
+            if unsafe swarm_DTLSv1_handle_timeout(ssl) < 0 { fail(ErrorQueue.takeError()) }
+            readTimeout(now: now)
+        }
+        if let deadline = reviewAt, deadline <= now {
+            reviewAt = wasUsed ? now + configuration.idleTime : nil
+            if !wasUsed { releaseBuffers() }
+            wasUsed = false
+        }
+    }
+
+    // MARK: Buffers
+
+    /// OpenSSL's write functions rely on its buffers being there.
+    private mutating func takeBuffers() {
+        wasUsed = true
+        guard !hasBuffers else { return }
+        // Fails only for want of memory, and then what follows fails as well.
+        hasBuffers = unsafe SSL_alloc_buffers(ssl) == 1
+    }
+
+    private mutating func releaseBuffers() {
+        // Refused while something unread is in them.
+        if hasBuffers, unsafe SSL_free_buffers(ssl) == 1 { hasBuffers = false }
     }
 
     // MARK: Output
@@ -239,21 +282,25 @@ public enum DTLSEvent: Equatable, Sendable {
     }
 
     private mutating func readRecords() {
+        // A record is never longer than the datagram it came in.
+        let capacity = max(wire.incoming?.count ?? 0, largestEarlyDatagram ?? 0, 1)
         while !phase.isOver {
             ErrorQueue.clear()
             var result: CInt = 0
-            // A record is never longer than the datagram it came in.
-            let record = unsafe [UInt8](unsafeUninitializedCapacity: largestDatagram) { buffer, count in
-                unsafe result = SSL_read(ssl, buffer.baseAddress, CInt(buffer.count))
+            let record = unsafe [UInt8](unsafeUninitializedCapacity: capacity) { buffer, count in
+                unsafe result = SSL_read(ssl, buffer.baseAddress, CInt(capacity))
                 count = max(0, Int(result))
             }
             if result > 0 {
                 openedRecord = true
                 if received.count < configuration.maximumReceivedRecords { received.append(record) }
+                // The usual datagram is one record: then there is no need to be told that nothing follows.
+                if largestEarlyDatagram == nil, wire.incoming == nil, unsafe SSL_has_pending(ssl) == 0 { return }
                 continue
             }
             switch unsafe SSL_get_error(ssl, result) {
             case SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE:
+                if isHandshakeFinished { largestEarlyDatagram = nil }
                 return
             case SSL_ERROR_ZERO_RETURN:
                 // What the peer said before is still to be read.
@@ -276,12 +323,10 @@ public enum DTLSEvent: Equatable, Sendable {
     }
 
     private mutating func readTimeout(now: Instant) {
-        guard !phase.isOver else {
-            nextTimeout = nil
-            return
-        }
+        guard !phase.isOver else { return }
         let left = unsafe swarm_DTLSv1_get_timeout(ssl)
-        nextTimeout = left < 0 ? nil : now + min(.microseconds(left), configuration.maximumRetransmission)
+        retransmitAt = left < 0 ? nil : now + min(.microseconds(left), configuration.maximumRetransmission)
+        if isHandshakeFinished, hasBuffers, reviewAt == nil { reviewAt = now + configuration.idleTime }
     }
 
     /// The duration after a retransmission that waited `last` microseconds; 0 asks for the first.

@@ -46,11 +46,21 @@ class EventLog:
     ) -> Event:
         """The first event after `since` of that name with those fields, for which `where` holds."""
 
-        def wanted(candidate: Event) -> bool:
-            return matches(candidate, event, fields) and (where is None or where(candidate))
+        found = await self.first(1, since, lambda e: matches(e, event, fields) and (where is None or where(e)), timeout, f"{event} {fields or ''}")
+        return found[0]
 
-        found = await self.until(lambda: next((e for e in self.events[since:] if wanted(e)), None), timeout, f"{event} {fields or ''}")
-        assert found is not None
+    async def first(self, count: int, since: int, wanted: Callable[[Event], bool], timeout: float, what: str) -> list[Event]:
+        """The first `count` events after `since` that are wanted. Each event is looked at once, however many there are."""
+        found: list[Event] = []
+        seen = since
+
+        def enough() -> bool:
+            nonlocal seen
+            found.extend(e for e in self.events[seen:] if wanted(e))
+            seen = len(self.events)
+            return len(found) >= count
+
+        await self.until(enough, timeout, what)
         return found
 
     async def until(self, condition: Callable[[], Any], timeout: float, what: str) -> Any:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import socket
 import subprocess
 
 from processes import die_with_parent
@@ -78,6 +79,15 @@ class Host:
                 rule = f"ether type {{ ip, ip6 }} drop comment \"{why} {self._link}\""
                 run("nft", f"add rule bridge lab {chain} {match} {rule}")
 
+    def open_socket(self, kind: int = socket.SOCK_STREAM) -> socket.socket:
+        """An IPv4 socket in this namespace, for use in the tests' process."""
+        with open("/proc/thread-self/ns/net") as home, open(f"/proc/{self._holder.pid}/ns/net") as there:
+            _set_namespace(there.fileno())
+            try:
+                return socket.socket(socket.AF_INET, kind)
+            finally:
+                _set_namespace(home.fileno())
+
     def close(self) -> None:
         self._holder.kill()
         self._holder.wait()
@@ -133,6 +143,11 @@ def _enter_as_user() -> None:
     for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
         with open(f"/proc/self/{name}", "w") as file:
             file.write(text)
+
+
+def _set_namespace(descriptor: int) -> None:
+    if _libc.setns(descriptor, _CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns")
 
 
 def run(*command: str) -> str:

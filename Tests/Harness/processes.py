@@ -48,8 +48,14 @@ class JSONProcess:
         self.log = EventLog(name)
         self.started = time.monotonic()
 
-    async def start(self, *arguments: str, within: list[str] | None = None, environment: dict[str, str] | None = None) -> None:
-        """Starts swarm-space with these arguments; `within` is a command before it (a network namespace)."""
+    async def start(
+        self,
+        *arguments: str,
+        within: list[str] | None = None,
+        environment: dict[str, str] | None = None,
+        program: list[str] | None = None,
+    ) -> None:
+        """Starts swarm-space, or another program, with these arguments; `within` is a command before it (a network namespace)."""
         folder = log_folder()
         count = len(list(folder.glob(f"{self.name}*.stderr")))
         stem = f"{self.name}-{count}" if count else self.name
@@ -59,7 +65,7 @@ class JSONProcess:
         with self.stderr_path.open("w") as stderr:
             self.process = await asyncio.create_subprocess_exec(
                 *(within or []),
-                binary(),
+                *(program or [binary()]),
                 *arguments,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,

@@ -103,6 +103,8 @@ final class Lab {
     var random: SeededGenerator
     var latency = Duration.milliseconds(1)
     var jitter = Duration.zero
+    /// More of it on some ways: by sender and destination.
+    var extraLatency: (Node, TransportAddress) -> Duration = { _, _ in .zero }
     var loss = 0.0
     /// Packets for which this says true vanish: (sender's name, destination as the receiver's side sees it).
     var isCut: (Node, TransportAddress) -> Bool = { _, _ in false }
@@ -166,7 +168,8 @@ final class Lab {
         order += 1
         packets.append(
             Packet(
-                at: now + latency + spread, order: order, source: source, destination: destination,
+                at: now + latency + spread + extraLatency(node, destination), order: order, source: source,
+                destination: destination,
                 from: ObjectIdentifier(node), payload: transmit.payload))
     }
 

@@ -127,6 +127,18 @@ final class ScriptedPeer {
         #expect(agent.agent.sendAddress == peer.node.addresses[2])
     }
 
+    @Test func renominationIsIgnored() {
+        // The attribute of the expired draft: a counter that a peer may send although we offer no such thing.
+        let (lab, agent, peer) = setUp(role: .controlled)
+        lab.run(for: .milliseconds(100))
+        for counter in [UInt8(7), 3, 9] {
+            let id = peer.check(agent, nominates: true, more: [.other(type: 0xc001, value: [0, 0, 0, counter])])
+            lab.run(for: .milliseconds(50))
+            #expect(peer.outcomes[id]?.messageClass == .success)
+            #expect(agent.agent.sendAddress == peer.node.addresses[0])
+        }
+    }
+
     @Test func followsDataOfTheControllingPeer() {
         let (lab, agent, peer) = setUp(role: .controlled)
         lab.run(for: .milliseconds(200))

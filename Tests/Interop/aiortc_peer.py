@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
@@ -77,6 +78,7 @@ class AiortcPeer(Peer):
     async def send(self, label: str, *payloads: Payload) -> None:
         for payload in payloads:
             self._channels[label].send(payload)
+            await asyncio.sleep(0)  # its connection lives in this event loop, and is to live on meanwhile
 
     async def close(self, label: str) -> None:
         self._channels[label].close()

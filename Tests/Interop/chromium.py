@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-from networks import Host
+from browser import Browser, Page
 from processes import die_with_parent, log_folder
 
 HIDE_ADDRESSES = "WebRtcHideLocalIpsWithMdns"
@@ -22,19 +22,10 @@ def find_chromium() -> str | None:
     return next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
 
 
-class Browser:
-    """One browser process; each page of it is a tab of its own."""
+class Chromium(Browser):
+    name = "chromium"
 
-    host: Host
-
-    @classmethod
-    async def start(cls, host: Host, *, hide_addresses: bool = False) -> Browser:
-        browser = cls()
-        browser.host = host
-        await browser._start(host, hide_addresses)
-        return browser
-
-    async def _start(self, host: Host, hide_addresses: bool) -> None:
+    async def start(self) -> None:
         path = find_chromium()
         assert path, "no chromium in PATH: run scripts/setup"
         self._profile = tempfile.mkdtemp(prefix="swarm-space-chromium-")
@@ -54,13 +45,13 @@ class Browser:
             "--no-first-run",
             "--remote-debugging-pipe",
             f"--user-data-dir={self._profile}",
-            f"--{'enable' if hide_addresses else 'disable'}-features={HIDE_ADDRESSES}",
+            f"--{'enable' if self._hide_addresses else 'disable'}-features={HIDE_ADDRESSES}",
         ]
         # The browser reads commands from descriptor 3 and writes replies to 4.
         shell = ["bash", "-c", f'exec 3<&{command_read} 4>&{reply_write}; exec "$@"', "chromium", *arguments]
         with (log_folder() / "chromium.log").open("w") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *host.within,
+                *self.host.within,
                 *shell,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
@@ -85,7 +76,6 @@ class Browser:
         self._handlers: dict[str, Callable[[str, dict[str, Any]], None]] = {}
         self._last = 0
         self._reader = asyncio.create_task(self._read())
-        self.version = (await self.call("Browser.getVersion"))["product"]
 
     async def _read(self) -> None:
         try:
@@ -117,12 +107,13 @@ class Browser:
         result: dict[str, Any] = message["result"]
         return result
 
-    async def page(self, url: str = "about:blank") -> Page:
-        target = (await self.call("Target.createTarget", url=url))["targetId"]
+    async def page(self) -> Page:
+        target = (await self.call("Target.createTarget", url="about:blank"))["targetId"]
         session = (await self.call("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
-        page = Page(self, target, session)
+        page = ChromiumPage(self, target, session)
         self._handlers[session] = page.handle
         await self.call("Runtime.enable", session)
+        await self.call("Runtime.addBinding", session, name="report")
         return page
 
     async def close(self) -> None:
@@ -139,22 +130,19 @@ class Browser:
         shutil.rmtree(self._profile, ignore_errors=True)
 
 
-class Page:
-    """One tab. `report(text)` in its scripts calls `on_report` here."""
-
-    def __init__(self, browser: Browser, target: str, session: str) -> None:
+class ChromiumPage(Page):
+    def __init__(self, browser: Chromium, target: str, session: str) -> None:
+        super().__init__()
         self._browser, self._target, self._session = browser, target, session
-        self.on_report: Callable[[str], None] = lambda _: None
 
     def handle(self, method: str, parameters: dict[str, Any]) -> None:
         if method == "Runtime.bindingCalled" and parameters["name"] == "report":
             self.on_report(parameters["payload"])
 
-    async def allow_reports(self) -> None:
-        await self._browser.call("Runtime.addBinding", self._session, name="report")
+    async def run(self, script: str) -> None:
+        await self.evaluate(f"{script}; undefined")
 
-    async def evaluate(self, expression: str, timeout: float = 30) -> Any:
-        """The value of a JavaScript expression; a promise is awaited."""
+    async def evaluate(self, expression: str, timeout: float = 60) -> Any:
         result = await self._browser.call(
             "Runtime.evaluate", self._session, timeout, expression=expression, awaitPromise=True, returnByValue=True
         )

@@ -1,4 +1,4 @@
-"""The peers: ours, aiortc and Chromium, in every pairing and with either side offering."""
+"""The peers: ours, aiortc, libdatachannel, Chromium and Firefox, in every pairing with ours and with either side offering."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 from aiortc_peer import AiortcPeer
-from chromium import Browser, find_chromium
-from chromium_peer import ChromiumPeer
+from browser import Browser
+from browser_peer import BrowserPeer
+from chromium import Chromium
 from coturn import Coturn
+from firefox import Firefox
+from libdatachannel_peer import LibdatachannelPeer, find_python
 from networks import Host, Network
 from pair_peer import PairPeer
 from peer import Peer
 
 # Offerer and answerer. Without ours the harness itself is tested: when those fail, nothing else means anything.
-WITH_OURS = [pair for other in ("aiortc", "chromium") for pair in (("ours", other), (other, "ours"))] + [("ours", "ours")]
-WITHOUT_OURS = [("aiortc", "chromium"), ("chromium", "aiortc")]
+WITH_OURS = [pair for other in ("aiortc", "libdatachannel", "chromium", "firefox") for pair in (("ours", other), (other, "ours"))] + [("ours", "ours")]
+WITHOUT_OURS = [("aiortc", "chromium"), ("chromium", "firefox")]
+
+BROWSERS = {browser.name: browser for browser in (Chromium, Firefox)}
 
 MakePeer = Callable[..., Awaitable[Peer]]
 
@@ -23,21 +28,28 @@ MakePeer = Callable[..., Awaitable[Peer]]
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that takes `kinds` runs for every pairing."""
     if "kinds" in metafunc.fixturenames:
-        pairs = WITH_OURS + WITHOUT_OURS
+        left_out = {kind for mark in metafunc.definition.iter_markers("without") for kind in mark.args}
+        pairs = [pair for pair in WITH_OURS + WITHOUT_OURS if left_out.isdisjoint(pair)]
         metafunc.parametrize("kinds", pairs, ids=[f"{offerer}-offers-{answerer}" for offerer, answerer in pairs])
 
 
 class Browsers:
-    """One browser for all tests, and one that hides its addresses, each started when first asked for."""
+    """Of each browser one for all tests, and one that hides its addresses, each started when first asked for."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
-        self._running: dict[bool, Browser] = {}
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._running: dict[tuple[str, bool], Browser] = {}
 
-    async def get(self, *, hide_addresses: bool = False) -> Browser:
-        if hide_addresses not in self._running:
-            self._running[hide_addresses] = await Browser.start(self._host, hide_addresses=hide_addresses)
-        return self._running[hide_addresses]
+    async def get(self, kind: str, *, hide_addresses: bool = False) -> Browser:
+        if (kind, hide_addresses) not in self._running:
+            browser = BROWSERS[kind](self._host(kind), hide_addresses=hide_addresses)
+            await browser.start()
+            self._running[kind, hide_addresses] = browser
+        return self._running[kind, hide_addresses]
+
+    def _host(self, kind: str) -> Host:
+        """Each kind has a host to itself: browsers give no candidates where only `lo` is up."""
+        return next((b.host for b in self._running.values() if b.name == kind), None) or self._network.host(kind)
 
     async def close(self) -> None:
         for browser in self._running.values():
@@ -67,16 +79,8 @@ def coturn(network: Network) -> Iterator[Coturn]:
 
 
 @pytest.fixture(scope="session")
-def browser_host(network: Network) -> Host:
-    """Where Chromium runs: it gives no candidates where only `lo` is up."""
-    return network.host("browser")
-
-
-@pytest.fixture(scope="session")
-async def browsers(browser_host: Host) -> AsyncIterator[Browsers]:
-    if find_chromium() is None:
-        pytest.fail("no chromium in PATH: run scripts/setup")
-    browsers = Browsers(browser_host)
+async def browsers(network: Network) -> AsyncIterator[Browsers]:
+    browsers = Browsers(network)
     yield browsers
     await browsers.close()
 
@@ -92,8 +96,13 @@ async def make_peer(node_host: Host, answering_host: Host, browsers: Browsers) -
             peer = await PairPeer.start(answering_host if answering else node_host, answering=answering, echo=echo, turn=turn, roots=roots)
         elif kind == "aiortc":
             peer = AiortcPeer(echo=echo)
+        elif kind == "libdatachannel":
+            if not (python := find_python()):
+                pytest.skip("no libdatachannel-py in .venv-libdatachannel: it needs Python 3.13 or newer (scripts/setup)")
+            host = answering_host if answering else node_host
+            peer = await LibdatachannelPeer.start_with(python, host, answering=answering, echo=echo)
         else:
-            peer = await ChromiumPeer.start(await browsers.get(hide_addresses=hide_addresses), echo=echo)
+            peer = await BrowserPeer.start(await browsers.get(kind, hide_addresses=hide_addresses), echo=echo)
         peers.append(peer)
         return peer
 

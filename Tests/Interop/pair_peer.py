@@ -12,8 +12,10 @@ from processes import JSONProcess
 
 
 class PairPeer(Peer):
-    def __init__(self, process: JSONProcess, host: Host) -> None:
-        super().__init__("ours", host)
+    """Drives a process that speaks as `swarm-space pair --json` does."""
+
+    def __init__(self, process: JSONProcess, host: Host, name: str = "ours") -> None:
+        super().__init__(name, host)
         self.process = process
         self.log = process.log
         self._described = 0

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
-from event_log import Event, EventLog
+from event_log import Event, EventLog, matches
 from networks import Host
 
 Description = dict[str, str]  # {"type": "offer" | "answer", "sdp": …}
@@ -76,13 +76,10 @@ class Peer(ABC):
         return await self.log.wait("open", label=label, timeout=timeout)
 
     async def messages(self, count: int, label: str = "main", timeout: float = 30, since: int = 0) -> list[Message]:
-        """The first `count` messages of a channel after `since`, in order of arrival."""
-
-        def enough() -> list[Event] | None:
-            found = self.log.matching("message", since=since, label=label)
-            return found if len(found) >= count else None
-
-        found = await self.log.until(enough, timeout, f"{count} messages on {label}")
+        """The messages of a channel after `since`, in order of arrival, as soon as there are `count`."""
+        found = await self.log.first(
+            count, since, lambda e: matches(e, "message", {"label": label}), timeout, f"{count} messages on {label}"
+        )
         return [Message(e["kind"], e["bytes"], e["sha256"]) for e in found]
 
 

@@ -35,7 +35,7 @@ async def test_the_answer_takes_the_offers_words(make_peer) -> None:
     assert lines(answer, "group") == lines(offer, "group")
 
 
-@pytest.mark.parametrize("other", ["aiortc", "chromium"])
+@pytest.mark.parametrize("other", ["aiortc", "chromium", "firefox"])
 @pytest.mark.parametrize("role", ["offering", "answering"])
 async def test_candidates_may_come_one_by_one(make_peer, other: str, role: str) -> None:
     ours: PairPeer = await make_peer("ours", answering=role == "answering")
@@ -61,15 +61,16 @@ async def test_candidates_may_come_one_by_one(make_peer, other: str, role: str) 
     await asyncio.gather(ours.opened(), theirs.opened())
 
 
+@pytest.mark.parametrize("kind", ["chromium", "firefox"])
 @pytest.mark.parametrize("role", ["offering", "answering"])
-async def test_a_browser_that_hides_its_addresses_is_reached(make_peer, role: str) -> None:
+async def test_a_browser_that_hides_its_addresses_is_reached(make_peer, kind: str, role: str) -> None:
     ours = await make_peer("ours", answering=role == "answering")
-    chromium = await make_peer("chromium", answering=role == "offering", hide_addresses=True)
-    pair = (ours, chromium) if role == "offering" else (chromium, ours)
+    browser = await make_peer(kind, answering=role == "offering", hide_addresses=True)
+    pair = (ours, browser) if role == "offering" else (browser, ours)
     offer, answer = await connect(*pair)
     hidden = lines(answer if role == "offering" else offer, "candidate")
     assert hidden and all(".local " in candidate for candidate in hidden), hidden
-    await chromium.send("main", "hello")
+    await browser.send("main", "hello")
     assert await ours.messages(1) == [Message.of("hello")]
 
 
@@ -173,9 +174,10 @@ async def test_an_unknown_option_is_bad_usage(node_host) -> None:
         await process.end()
 
 
-async def test_restarts_from_both_sides_in_turn_do_not_end_the_connection(make_peer) -> None:
+@pytest.mark.parametrize("kind", ["chromium", "firefox"])
+async def test_restarts_from_both_sides_in_turn_do_not_end_the_connection(make_peer, kind: str) -> None:
     """Each restart is answered in turn; the later credentials are the ones in use."""
-    ours, other = await make_peer("ours", answering=False), await make_peer("chromium", answering=True)
+    ours, other = await make_peer("ours", answering=False), await make_peer(kind, answering=True)
     await connect(ours, other)
     for _ in range(3):
         await negotiate(other, ours, await other.restart())

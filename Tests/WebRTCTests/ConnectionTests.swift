@@ -121,8 +121,18 @@ import Testing
 
     @Test func earlyDatagramsAreBounded() throws {
         var pair = try PeerPair()
-        _ = try pair.a.createOffer(now: pair.now)
-        for _ in 0..<1000 { pair.a.handle(datagram: [22, 1, 2, 3], from: pair.addressB, now: pair.now) }
+        let offer = try pair.a.createOffer(now: pair.now)
+        func flood(_ pair: inout PeerPair) {
+            for _ in 0..<1000 { pair.a.handle(datagram: [22, 1, 2, 3], from: pair.addressB, now: pair.now) }
+        }
+        flood(&pair)
+        #expect(pair.a.earlyDatagrams.isEmpty, "nobody has proved that this address is the peer's")
+        // Its checks come before its answer.
+        _ = try pair.b.accept(offer: offer, now: pair.now)
+        pair.run(for: .milliseconds(15))
+        pair.a.handle(datagram: [UInt8](repeating: 22, count: 1501), from: pair.addressB, now: pair.now)
+        #expect(pair.a.earlyDatagrams.allSatisfy { $0.count < 1501 })
+        flood(&pair)
         #expect(pair.a.earlyDatagrams.count == 16)
     }
 

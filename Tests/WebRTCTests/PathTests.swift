@@ -49,6 +49,20 @@ import Testing
         }
     }
 
+    @Test func anAnswerThatSwapsTheRolesInARestartSwapsNothing() throws {
+        try stream { pair, index in
+            if index == 20 {
+                let offer = try pair.b.createOffer(restart: true, now: pair.now)
+                pair.drain()
+                var answer = try pair.a.accept(offer: offer, now: pair.now)
+                #expect(answer.setup == .passive)
+                answer.setup = .active
+                try pair.b.accept(answer: answer, now: pair.now)
+                pair.drain()
+            }
+        }
+    }
+
     @Test func renegotiationWithoutRestartChangesNothing() throws {
         try stream { pair, index in
             if index == 20 {

@@ -68,7 +68,8 @@ enum DatagramBIO {
 
     private static func write(_ bio: OpaquePointer?, _ bytes: UnsafePointer<CChar>?, _ count: CInt) -> CInt {
         guard let wire = unsafe Wire.from(BIO_get_data(bio)), let bytes = unsafe bytes, count > 0 else { return -1 }
-        if wire.outgoing.count < wire.maximumQueued {
+        // One more than that: a record that is being sealed is taken out again at once.
+        if wire.outgoing.count <= wire.maximumQueued {
             unsafe wire.outgoing.append(Array(UnsafeRawBufferPointer(start: bytes, count: Int(count))))
         }
         return count

@@ -49,8 +49,12 @@ struct CandidatePair {
     /// Whether a check of it was answered or given up.
     var wasTried = false
     var isTriggered = false
+    /// A triggered check is to be sent although the pair has answered lately: the network has changed.
+    var mustAnswer = false
     var retransmission: Retransmission?
     var roundTrip: Duration?
+    /// The latest round trips, oldest first: see ``roundTrip(since:)``.
+    private var samples: [(at: Instant, roundTrip: Duration)] = []
     var firstCheck: Instant?
     var lastCheck: Instant?
     var lastReceived: Instant?
@@ -71,6 +75,8 @@ struct CandidatePair {
     }
 
     var isValid: Bool { state == .succeeded }
+    /// 0…3: see ``ICEGeneration/nextWaiting()``.
+    var checkClass: Int { (path.remote.address.isIPv6 ? 1 : 0) + (remoteKind == .host ? 0 : 2) }
     /// Whether a TURN server of either side is on the way.
     var isRelayed: Bool { path.relay != nil || remoteKind == .relayed }
 
@@ -86,16 +92,33 @@ struct CandidatePair {
         .earlier(lastReceived.map { $0 + timeout }, unansweredSince.map { $0 + timeout })
     }
 
-    /// Whether data would do clearly better here than on `other`: not relayed, or half the round trip, or a better kind
-    /// of candidate at no worse a round trip. Never true both ways round, so nominations do not swing.
-    func isClearlyBetter(than other: CandidatePair) -> Bool {
+    /// Whether this is a better kind of way than `other`, whatever data does to the queues there: not relayed, or a better
+    /// kind of candidate at no worse a round trip. Never true both ways round, so nominations do not swing.
+    func isBetterKind(than other: CandidatePair) -> Bool {
         if isRelayed != other.isRelayed { return other.isRelayed }
         guard let mine = roundTrip, let theirs = other.roundTrip else { return false }
-        let margin = Duration.milliseconds(10)
-        if mine * 2 + margin < theirs { return true }
         return remoteKind.typePreference > other.remoteKind.typePreference && priority > other.priority
-            && mine <= theirs * 2 + margin
+            && mine <= theirs * 2 + Self.margin
     }
+
+    private static let margin = Duration.milliseconds(10)
+
+    /// Whether a round trip is clearly shorter than another one: less than half.
+    static func isClearlyShorter(_ mine: Duration?, than theirs: Duration?) -> Bool {
+        guard let mine, let theirs else { return false }
+        return mine * 2 + margin < theirs
+    }
+
+    /// The shortest of the latest round trips, when as many as count were measured after `start`.
+    func roundTrip(since start: Instant) -> Duration? {
+        guard samples.count == Self.sampleCount, let oldest = samples.first, oldest.at - oldest.roundTrip >= start
+        else {
+            return nil
+        }
+        return samples.lazy.map(\.roundTrip).min()
+    }
+
+    private static let sampleCount = 3
 
     /// RFC 8445 §6.1.2.3: `controlling` is the controlling side's candidate's priority. Candidates' priorities are below
     /// 2³¹; what a peer states beyond that counts as the highest.
@@ -104,8 +127,10 @@ struct CandidatePair {
         return min(g, d) << 32 &+ 2 &* max(g, d) &+ (g > d ? 1 : 0)
     }
 
-    mutating func noteRoundTrip(_ sample: Duration) {
+    mutating func noteRoundTrip(_ sample: Duration, _ now: Instant) {
         guard sample >= .zero else { return }
+        if samples.count == Self.sampleCount { samples.removeFirst() }
+        samples.append((now, sample))
         roundTrip = roundTrip.map { ($0 * 7 + sample) / 8 } ?? sample
     }
 }

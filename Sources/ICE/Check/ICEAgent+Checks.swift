@@ -5,7 +5,8 @@ extension ICEAgent {
     /// Sends new checks as far as pacing allows: triggered ones first, the newest generation first.
     mutating func sendDueChecks(_ now: Instant) {
         while now >= nextToken, let (g, index) = nextCheck() {
-            sendCheck(index, in: g, nominates: false, retransmits: true, now: now)
+            let isNominated = generations[g].pairs[index].path == generations[g].pairToNominate
+            sendCheck(index, in: g, nominates: isNominated, retransmits: true, now: now)
             nextToken = now + configuration.pacingInterval
         }
     }
@@ -15,7 +16,7 @@ extension ICEAgent {
             while let index = generations[g].dequeueTriggered() {
                 // Answered while it waited for its turn.
                 let pair = generations[g].pairs[index]
-                if pair.isValid, pair.unansweredSince == nil, state != .disconnected { continue }
+                if pair.isValid, pair.unansweredSince == nil, !pair.mustAnswer, state != .disconnected { continue }
                 return (g, index)
             }
         }
@@ -58,6 +59,7 @@ extension ICEAgent {
         transmits.append(Transmit(to: path.remote, payload: datagram, via: path.relay))
         let timeout = retransmissionTimeout(generations[g].pairs[index])
         generations[g].update(index) { pair in
+            pair.mustAnswer = false
             pair.firstCheck = pair.firstCheck ?? now
             pair.lastCheck = now
             pair.unansweredSince = pair.unansweredSince ?? now
@@ -168,7 +170,7 @@ extension ICEAgent {
             pair.unansweredSince = nil
             pair.wasTried = true
             // Which sending of several was answered cannot be told.
-            if transaction.sends == 1 { pair.noteRoundTrip(now - transaction.firstSent) }
+            if transaction.sends == 1 { pair.noteRoundTrip(now - transaction.firstSent, now) }
             // A nomination is settled by its own answer only.
             if let pending = pair.retransmission, pending.id == id || !pending.nominates || transaction.nominates {
                 pair.retransmission = nil

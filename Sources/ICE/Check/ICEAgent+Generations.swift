@@ -42,13 +42,20 @@ extension ICEAgent {
                 $0.remotePriority = candidate.priority
             }
         } else {
-            let pair = CandidatePair(direct, kind: candidate.kind, priority: candidate.priority)
-            guard generations[g].insert(pair, maximum: configuration.maximumPairs) != nil else { return }
+            guard insertPair(direct, kind: candidate.kind, priority: candidate.priority, in: g) != nil else { return }
         }
         for local in localCandidates where local.kind == .relayed {
             addRelayedPair(to: address, kind: candidate.kind, priority: candidate.priority, via: local.address, in: g)
         }
         updatePriorities()
+    }
+
+    /// Makes a pair, if there is room for one of its priority.
+    mutating func insertPair(_ path: ICEPath, kind: CandidateKind, priority: UInt32, in g: Int) -> Int? {
+        var pair = CandidatePair(path, kind: kind, priority: priority)
+        pair.priority = self.priority(
+            of: pair, preferences: [localPreference(isIPv6: false), localPreference(isIPv6: true)])
+        return generations[g].insert(pair, maximum: configuration.maximumPairs)
     }
 
     /// Makes pairs of a relayed address of ours and everything that the peer has named.
@@ -74,8 +81,7 @@ extension ICEAgent {
                 $0.remotePriority = priority
             }
         } else {
-            _ = generations[g].insert(
-                CandidatePair(path, kind: kind, priority: priority), maximum: configuration.maximumPairs)
+            _ = insertPair(path, kind: kind, priority: priority, in: g)
         }
     }
 
@@ -115,15 +121,17 @@ extension ICEAgent {
         let preferences = [localPreference(isIPv6: false), localPreference(isIPv6: true)]
         for g in generations.indices {
             for index in generations[g].pairs.indices {
-                let pair = generations[g].pairs[index]
-                let local = localPriority(of: pair, preferences: preferences)
-                let priority =
-                    role == .controlling
-                    ? CandidatePair.priority(controlling: local, controlled: pair.remotePriority)
-                    : CandidatePair.priority(controlling: pair.remotePriority, controlled: local)
+                let priority = priority(of: generations[g].pairs[index], preferences: preferences)
                 generations[g].update(index) { $0.priority = priority }
             }
         }
+    }
+
+    private func priority(of pair: CandidatePair, preferences: [UInt16]) -> UInt64 {
+        let local = localPriority(of: pair, preferences: preferences)
+        return role == .controlling
+            ? CandidatePair.priority(controlling: local, controlled: pair.remotePriority)
+            : CandidatePair.priority(controlling: pair.remotePriority, controlled: local)
     }
 
     /// Takes the other role. Nominations of the role that ends are void.
@@ -134,6 +142,7 @@ extension ICEAgent {
             generations[g].nominated = nil
             generations[g].nominating = nil
             generations[g].followed = nil
+            generations[g].challenger = nil
         }
         updatePriorities()
     }

@@ -131,6 +131,20 @@ extension ICEAgent {
         }
     }
 
+    /// Puts all pairs of a generation in the queue: valid ones as triggered checks, failed ones for another round.
+    mutating func recheckPairs(of g: Int) {
+        for index in generations[g].pairs.indices {
+            let pair = generations[g].pairs[index]
+            if pair.isValid {
+                // Not settled by what was on the way before.
+                generations[g].update(index) { $0.mustAnswer = true }
+                generations[g].enqueueTriggered(index)
+            } else if pair.state == .failed {
+                generations[g].update(index) { $0.state = .waiting }
+            }
+        }
+    }
+
     /// Sends consent checks of pairs in use and checks of spare pairs.
     private mutating func refresh(_ now: Instant) {
         guard state != .disconnected else { return }
@@ -145,10 +159,13 @@ extension ICEAgent {
     /// A check of a valid pair. It keeps nominating the pair that was nominated: lite peers and browsers expect it.
     private mutating func sendRefresh(_ index: Int, in g: Int, _ now: Instant) {
         let pair = generations[g].pairs[index]
-        let isInUse = pair.path == generations[g].selected
+        // Where the next one follows soon this one is not repeated: its answer is then a measurement (RFC 6298 §3).
+        let isFollowed =
+            pair.path == generations[g].selected || pair.path == generations[g].challenger?.path
+            || state == .disconnected
         sendCheck(
             index, in: g, nominates: pair.path == generations[g].pairToNominate,
-            retransmits: !isInUse && state != .disconnected && pair.retransmission == nil, now: now)
+            retransmits: !isFollowed && pair.retransmission == nil, now: now)
         scheduleRefresh(index, in: g, now)
     }
 
@@ -181,6 +198,11 @@ extension ICEAgent {
         let pair = generations[g].pairs[index]
         guard pair.isValid else { return nil }
         let earliest = (pair.lastCheck ?? .zero) + configuration.recheckInterval
+        if let challenger = generations[g].challenger,
+            pair.path == challenger.path || pair.path == generations[g].selected
+        {
+            return earliest
+        }
         guard pair.path == generations[g].selected else {
             return isSuspicious ? earliest : pair.nextRefresh
         }
@@ -204,6 +226,7 @@ extension ICEAgent {
         for g in generations.indices where isChecking(g) {
             let isSuspicious = isSuspicious(g, now)
             let selected = generations[g].selected
+            consider(generations[g].challenger.flatMap { $0.until > now ? $0.until : nil })
             consider(nominationTime(in: g).flatMap { $0 > now ? $0 : nil })
             if role == .controlling, generations[g].nominated != selected, let last = generations[g].lastNomination {
                 let due = last + configuration.nominationInterval

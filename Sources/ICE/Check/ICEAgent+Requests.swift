@@ -51,10 +51,10 @@ extension ICEAgent {
         if let known = generations[g].index(of: path) {
             index = known
         } else {
-            let pair = CandidatePair(path, kind: .peerReflexive, priority: priority)
-            guard let new = generations[g].insert(pair, maximum: configuration.maximumPairs) else { return }
+            guard let new = insertPair(path, kind: .peerReflexive, priority: priority, in: g) else { return }
             index = new
-            updatePriorities()
+            // The peer has moved, or its NAT has: find out soon whether the old way still works.
+            probeSelectedPair(in: g, now)
         }
         generations[g].update(index) { $0.lastReceived = now }
         let pair = generations[g].pairs[index]
@@ -98,10 +98,13 @@ extension ICEAgent {
     }
 
     mutating func noteValidated(_ source: TransportAddress) {
-        guard !validated.contains(source) else { return }
-        // A peer that roams for long fills any table; being told of an address twice does no harm.
-        if validated.count >= configuration.maximumPairs { validated = [] }
-        validated.insert(source)
+        guard validated.insert(source).inserted else { return }
+        validatedOrder.append(source)
+        // A peer that roams for long fills any table: the oldest address goes, unless it is the one in use.
+        if validatedOrder.count > configuration.maximumPairs {
+            let index = validatedOrder.firstIndex { $0 != sendPath?.remote } ?? 0
+            validated.remove(validatedOrder.remove(at: index))
+        }
         events.append(.validatedRemote(source))
     }
 

@@ -10,27 +10,30 @@ extension ICEAgent {
         guard state != .closed else { return }
         let path = ICEPath(remote: source, relay: relay)
         for g in generations.indices.reversed() {
-            guard let index = generations[g].index(of: path) else { continue }
-            let previous = generations[g].pairs[index]
+            guard let index = generations[g].indexOfData(on: path) else { continue }
+            let (wasValid, lastReceived) = (
+                generations[g].pairs[index].isValid, generations[g].pairs[index].lastReceived
+            )
             generations[g].update(index) {
                 $0.lastReceived = now
                 $0.lastData = now
             }
             if state == .disconnected {
                 // Something gets through again: ask at once whether our packets do too.
-                if isChecking(g), previous.lastReceived.map({ now - $0 > configuration.pacingInterval }) ?? true {
+                if isChecking(g), lastReceived.map({ now - $0 > configuration.pacingInterval }) ?? true {
                     generations[g].enqueueTriggered(index)
                     settle(now)
                 }
-            } else if role == .controlled, previous.isValid, path != generations[g].selected,
-                generations[g].followed != path, hasDataMoved(in: g, now)
-            {
+                return
+            }
+            guard wasValid, path != generations[g].selected else { return }
+            switch role {
+            case .controlled:
+                guard generations[g].followed != path, hasDataMoved(in: g, now) else { return }
                 generations[g].followed = path
                 settle(now)
-            } else if role == .controlling, previous.isValid, path != generations[g].selected, isChecking(g),
-                hasDataMoved(in: g, now)
-            {
-                probe(path, in: g, now)
+            case .controlling:
+                if isChecking(g), hasDataMoved(in: g, now) { probe(path, in: g, now) }
             }
             return
         }
@@ -54,6 +57,15 @@ extension ICEAgent {
                 index, in: g, nominates: path == generations[g].pairToNominate, retransmits: false, now: now)
         }
         settle(now)
+    }
+
+    /// A check of the pair in use before its time.
+    mutating func probeSelectedPair(in g: Int, _ now: Instant) {
+        guard isChecking(g), let selected = generations[g].selected, let index = generations[g].index(of: selected),
+            generations[g].pairs[index].lastCheck.map({ now - $0 >= configuration.recheckInterval }) ?? true
+        else { return }
+        sendCheck(
+            index, in: g, nominates: selected == generations[g].pairToNominate, retransmits: false, now: now)
     }
 
     /// Notes a USE-CANDIDATE. Peers that put it on every check nominate several pairs: the latest counts, unless a better
@@ -164,11 +176,37 @@ extension ICEAgent {
         }
         if let last = generation.lastNomination, now - last < configuration.nominationInterval { return }
         if nominated.path != target.path { return sendNomination(of: target.path, in: g, now) }
-        let better = generation.pairs.filter {
-            $0.isValid && $0.isClearlyBetter(than: nominated)
-                && !$0.isSilent(now, timeout: configuration.disconnectTimeout)
+        let others = generation.pairs.filter { $0.isValid && $0.path != nominated.path }
+        let better = others.filter {
+            $0.isBetterKind(than: nominated) && !$0.isSilent(now, timeout: configuration.disconnectTimeout)
         }
-        if let best = better.max(by: { isWorse($0, $1) }) { sendNomination(of: best.path, in: g, now) }
+        if let best = better.max(by: { isWorse($0, $1) }) { return sendNomination(of: best.path, in: g, now) }
+        compare(nominated, with: others, in: g, now)
+    }
+
+    /// Moves to a pair whose round trip is clearly shorter. Data fills queues, so the nominated pair is slower under load
+    /// than a spare one that was measured before it: what counts is a few measurements of both at the same time.
+    private mutating func compare(_ nominated: CandidatePair, with others: [CandidatePair], in g: Int, _ now: Instant) {
+        if let challenger = generations[g].challenger {
+            if let pair = others.first(where: { $0.path == challenger.path }), now < challenger.until {
+                guard let mine = pair.roundTrip(since: challenger.since),
+                    let theirs = nominated.roundTrip(since: challenger.since)
+                else { return }
+                if CandidatePair.isClearlyShorter(mine, than: theirs) {
+                    sendNomination(of: pair.path, in: g, now)
+                }
+            }
+            generations[g].challenger = nil
+            generations[g].nextChallenge = now + configuration.spareInterval
+        } else if generations[g].nextChallenge <= now {
+            let faster = others.filter {
+                // One that was not heard of since its last check is asked again when its next is due.
+                $0.isRelayed == nominated.isRelayed && $0.unansweredSince == nil
+                    && CandidatePair.isClearlyShorter($0.roundTrip, than: nominated.roundTrip)
+            }
+            guard let fastest = faster.min(by: { ($0.roundTrip ?? .zero) < ($1.roundTrip ?? .zero) }) else { return }
+            generations[g].challenger = (fastest.path, now, now + configuration.comparisonTime)
+        }
     }
 
     /// When the first nomination of a generation is due: at once if no better pair can come.
@@ -187,6 +225,7 @@ extension ICEAgent {
         guard let index = generations[g].index(of: path) else { return }
         generations[g].nominating = path
         generations[g].lastNomination = now
+        generations[g].challenger = nil
         sendCheck(index, in: g, nominates: true, retransmits: true, now: now)
     }
 }

@@ -51,7 +51,9 @@ public struct ICEAgent: ~Copyable {
     public internal(set) var localCandidates: [Candidate] = []
     var localEndedAt: Instant?
     var transactions: [STUNTransactionID: Transaction] = [:]
+    /// Where authenticated STUN came from, and in which order.
     var validated: Set<TransportAddress> = []
+    var validatedOrder: [TransportAddress] = []
     /// When the next new check may be sent.
     var nextToken: Instant
     var nextRecheck: Instant?
@@ -100,6 +102,12 @@ public struct ICEAgent: ~Copyable {
     /// Whether an answer with this id is for this agent.
     public func owns(transaction: STUNTransactionID) -> Bool { transactions[transaction] != nil }
 
+    /// Whether authenticated STUN came from this address: what else comes from there may be the peer's. Of very many
+    /// addresses (``ICEConfiguration/maximumPairs``) only the latest count.
+    public func isValidated(_ address: TransportAddress) -> Bool {
+        address == sendPath?.remote || validated.contains(address)
+    }
+
     /// The round trip time of the pair in use, smoothed.
     public var roundTripTime: Duration? {
         for generation in generations.reversed() {
@@ -138,15 +146,25 @@ public struct ICEAgent: ~Copyable {
         updatePriorities()
     }
 
-    /// Takes back a candidate: the address is ours no longer. Pairs that begin at a relayed one are gone with it.
+    /// Takes back a candidate: the address is ours no longer. Pairs that begin at a relayed one are gone with it; when it
+    /// was an address of the machine, ``networkChanged(now:)`` follows by itself.
     public mutating func removeLocalCandidate(_ address: TransportAddress, now: Instant) {
         guard state != .closed, localCandidates.contains(where: { $0.address == address }) else { return }
-        let wasRelay = localCandidates.contains { $0.address == address && $0.kind == .relayed }
+        let kinds = localCandidates.filter { $0.address == address }.map(\.kind)
         localCandidates.removeAll { $0.address == address }
-        if wasRelay {
+        if kinds.contains(.relayed) {
             for g in generations.indices { generations[g].removePairs(via: address) }
         }
         updatePriorities()
+        if kinds.contains(.host) { networkChanged(now: now) } else { settle(now) }
+    }
+
+    /// Says that the machine's interfaces or routes have changed: the kernel may now send another way, so every pair is
+    /// checked again at once, those that had failed included. Candidates come and go by ``addLocalCandidate(_:)`` and
+    /// ``removeLocalCandidate(_:now:)``. Data goes on meanwhile; nothing is believed dead before it is found so.
+    public mutating func networkChanged(now: Instant) {
+        guard state != .closed else { return }
+        for g in generations.indices where isChecking(g) { recheckPairs(of: g) }
         settle(now)
     }
 

@@ -13,8 +13,9 @@ public struct ICEConfiguration: Sendable {
     public var finalWait: Duration = .seconds(4)
     /// How long a check's transaction is known, so that late answers count.
     public var transactionLifetime: Duration = .seconds(10)
-    /// Failed pairs are tried again after this time while no pair works and the agent may still wait.
-    public var retryInterval: Duration = .seconds(5)
+    /// Failed pairs are tried again after this time while no pair works and the agent may still wait: an answer may be long
+    /// on its way, and a hole is punched only while both sides send.
+    public var retryInterval: Duration = .seconds(2)
 
     /// How long after the first valid pair the best valid one is nominated (RFC 8445 §8.1.1).
     public var nominationDelay: Duration = .milliseconds(100)
@@ -22,6 +23,10 @@ public struct ICEConfiguration: Sendable {
     public var relayedNominationDelay: Duration = .milliseconds(200)
     /// The least time between two nominations.
     public var nominationInterval: Duration = .seconds(2)
+
+    /// How long a spare pair that seems much faster than the nominated one is measured beside it, every
+    /// `recheckInterval`: on a queue that both share, both are slow. Only if it stays faster it is nominated.
+    public var comparisonTime: Duration = .seconds(5)
 
     /// The mean time between consent checks, spread by ± 20 % (RFC 7675 §5.1).
     public var consentInterval: Duration = .seconds(5)

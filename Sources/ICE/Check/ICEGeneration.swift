@@ -22,6 +22,7 @@ struct ICEGeneration {
     var remote: Remote?
     private(set) var pairs: [CandidatePair] = []
     private var indexes: [ICEPath: Int] = [:]
+    private var lastFound = 0
     /// Pairs with a triggered check to be sent, oldest first.
     var triggered: [ICEPath] = []
     var earlyChecks: [EarlyCheck] = []
@@ -34,6 +35,10 @@ struct ICEGeneration {
     var nominating: ICEPath?
     var nominated: ICEPath?
     var lastNomination: Instant?
+    /// As controlling: a spare pair that seems much faster than the nominated one, while both are measured side by side.
+    var challenger: (path: ICEPath, since: Instant, until: Instant)?
+    /// No pair is measured against the nominated one before this.
+    var nextChallenge = Instant.zero
     /// As controlled: the pair that the peer's nominations and data point to.
     var followed: ICEPath?
     /// The pair that carries data.
@@ -51,6 +56,14 @@ struct ICEGeneration {
 
     func index(of path: ICEPath) -> Int? { indexes[path] }
 
+    /// ``index(of:)`` for the packets of one path after the other.
+    mutating func indexOfData(on path: ICEPath) -> Int? {
+        if lastFound < pairs.count, pairs[lastFound].path == path { return lastFound }
+        guard let index = indexes[path] else { return nil }
+        lastFound = index
+        return index
+    }
+
     func pair(_ path: ICEPath?) -> CandidatePair? {
         path.flatMap { indexes[$0] }.map { pairs[$0] }
     }
@@ -58,13 +71,20 @@ struct ICEGeneration {
     /// Changes the pair in place.
     mutating func update(_ index: Int, _ change: (inout CandidatePair) -> Void) { change(&pairs[index]) }
 
-    /// Adds a pair; a full table makes room by its worst failed pair.
+    /// Adds a pair. A full table makes room by its worst failed pair, else by the worst that was never checked and is
+    /// worse than the new one: of very many candidates the best count (RFC 8445 §6.1.2.5), in whatever order they come.
     ///
     /// - Returns: its index, or `nil` when there is no room.
     mutating func insert(_ pair: CandidatePair, maximum: Int) -> Int? {
         if pairs.count >= maximum {
-            let removable = pairs.indices.filter { pairs[$0].state == .failed }
-            guard let worst = removable.min(by: { pairs[$0].priority < pairs[$1].priority }) else { return nil }
+            let failed = pairs.indices.filter { pairs[$0].state == .failed }
+            let idle = pairs.indices.filter {
+                pairs[$0].state == .waiting && pairs[$0].firstCheck == nil && pairs[$0].lastReceived == nil
+                    && pairs[$0].priority < pair.priority
+            }
+            guard
+                let worst = (failed.isEmpty ? idle : failed).min(by: { pairs[$0].priority < pairs[$1].priority })
+            else { return nil }
             pairs.remove(at: worst)
             updateIndexes()
         }
@@ -81,6 +101,7 @@ struct ICEGeneration {
         if nominated?.relay == relay { nominated = nil }
         if followed?.relay == relay { followed = nil }
         if selected?.relay == relay { selected = nil }
+        if challenger?.path.relay == relay { challenger = nil }
     }
 
     private mutating func updateIndexes() {
@@ -104,7 +125,13 @@ struct ICEGeneration {
     }
 
     /// The waiting pair whose turn it is: never checked ones by priority, then the one checked longest ago.
+    ///
+    /// Of the never checked ones the best of each class (family, and whether the peer's address is its own or one outside
+    /// a NAT) comes before the second best of any: many addresses of a kind that cannot work, such as private ones of
+    /// another network, do not keep the ones that do waiting (RFC 8421 §4). Relayed pairs come last in any case.
     func nextWaiting() -> Int? {
+        var checked = [0, 0, 0, 0]
+        for pair in pairs where pair.firstCheck != nil && !pair.isRelayed { checked[pair.checkClass] += 1 }
         var best: Int?
         for index in pairs.indices where pairs[index].state == .waiting {
             guard let current = best else {
@@ -114,7 +141,12 @@ struct ICEGeneration {
             let (a, b) = (pairs[index], pairs[current])
             let isEarlier =
                 switch (a.lastCheck, b.lastCheck) {
-                case (nil, nil): a.priority > b.priority
+                case (nil, nil):
+                    if !a.isRelayed, !b.isRelayed, checked[a.checkClass] != checked[b.checkClass] {
+                        checked[a.checkClass] < checked[b.checkClass]
+                    } else {
+                        a.priority > b.priority
+                    }
                 case (nil, _): true
                 case (_, nil): false
                 case (let x?, let y?): x == y ? a.priority > b.priority : x < y

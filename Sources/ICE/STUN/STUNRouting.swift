@@ -20,21 +20,32 @@ extension STUNMessage {
 
     /// The transaction id of a message that passes ``isSTUN(_:)``.
     public static func transactionID(of datagram: [UInt8]) -> STUNTransactionID? {
-        isSTUN(datagram) ? STUNTransactionID(bytes: datagram[8..<20]) : nil
+        isSTUN(datagram) ? STUNTransactionID(header: datagram) : nil
     }
 
     /// The part of USERNAME before the colon: in a check that arrives, our ufrag (RFC 8445 §7.1.1).
     ///
     /// - Returns: `nil` when it is not STUN, or has no USERNAME with a colon.
     public static func localUfrag(of datagram: [UInt8]) -> String? {
+        localUfragRange(of: datagram).map { String(decoding: datagram[$0], as: UTF8.self) }
+    }
+
+    /// Where ``localUfrag(of:)`` is in the datagram: for those that look it up without making a string of what a stranger
+    /// has sent.
+    public static func localUfragRange(of datagram: [UInt8]) -> Range<Int>? {
         guard isSTUN(datagram) else { return nil }
-        var reader = ByteReader(datagram)
-        guard reader.bytes(20) != nil else { return nil }
+        var index = 20
         for _ in 0..<maximumAttributes {
-            guard let type = reader.integer(UInt16.self), let value = reader.prefixed(by: UInt16.self),
-                reader.bytes((4 - value.count % 4) % 4) != nil
-            else { return nil }
-            if type == 0x0006 { return splitUsername(value)?.local }
+            guard datagram.count - index >= 4 else { return nil }
+            let length = Int(datagram[index + 2]) << 8 | Int(datagram[index + 3])
+            let value = index + 4
+            // The whole message and each padded attribute are multiples of four.
+            let next = value + (length + 3) & ~3
+            guard next <= datagram.count else { return nil }
+            if datagram[index] == 0, datagram[index + 1] == 0x06 {
+                return datagram[value..<value + length].firstIndex(of: UInt8(ascii: ":")).map { value..<$0 }
+            }
+            index = next
         }
         return nil
     }

@@ -14,6 +14,14 @@ public struct STUNTransactionID: Hashable, Sendable {
         self.low = low
     }
 
+    /// The id in the header of a datagram that is known to have 20 bytes.
+    init(header datagram: [UInt8]) {
+        var (high, low) = (UInt64(0), UInt32(0))
+        for index in 8..<16 { high = high << 8 | UInt64(datagram[index]) }
+        for index in 16..<20 { low = low << 8 | UInt32(datagram[index]) }
+        self.init(high: high, low: low)
+    }
+
     /// Makes an id of exactly 12 bytes in network order.
     public init?(bytes: some Collection<UInt8>) {
         guard bytes.count == 12 else { return nil }

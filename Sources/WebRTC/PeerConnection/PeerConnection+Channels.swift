@@ -10,7 +10,7 @@ extension PeerConnection {
         /// `nil` until the peer's description is here.
         var id: DataChannelID?
         /// What was sent before that.
-        var waiting: [(payload: [UInt8], kind: DataChannelMessageKind)] = []
+        var waiting: [(payload: [UInt8], kind: DataChannelMessageKind, at: Instant)] = []
         var waitingBytes = 0
         var threshold = 0
     }
@@ -44,7 +44,7 @@ extension PeerConnection {
         guard let id = channel.id else {
             guard earlyBytes + payload.count <= configuration.maximumEarlyBytes else { throw .limitReached }
             earlyBytes += payload.count
-            channels[handle]?.waiting.append((payload, kind))
+            channels[handle]?.waiting.append((payload, kind, now))
             channels[handle]?.waitingBytes += payload.count
             return
         }
@@ -118,7 +118,10 @@ extension PeerConnection {
             do {
                 try openInTransport(handle, channel.options)
                 guard let id = channels[handle]?.id else { continue }
+                let lifetime = channel.options.maxPacketLifeTime.map { Duration.milliseconds(Int64($0)) }
                 for message in channel.waiting {
+                    // A lifetime counts from `send` (RFC 7496 §3.1).
+                    if let lifetime, now - message.at > lifetime { continue }
                     try sctp?.send(message.payload, kind: message.kind, on: id, now: now)
                 }
             } catch {

@@ -55,8 +55,9 @@ extension PeerConnection {
         guard case .haveLocalOffer = signaling else { throw .unexpectedAnswer }
         self.now = now
         if remoteDescription != nil, isAnotherPeer(answer) { resetTransports() }
-        let role: DTLSTransport.Role = answer.setup == .passive ? .client : .server
-        guard dtlsRole == nil || dtlsRole == role else { throw .roleConflict }
+        // While one DTLS association goes on, so do its roles, whatever a later answer says: Firefox, once the passive side,
+        // answers a restart with `active` and means nothing by it.
+        let role = dtlsRole ?? (answer.setup == .passive ? .client : .server)
         signaling = .stable
         try applyRemote(answer, role: role)
         settle()

@@ -19,8 +19,15 @@ extension PeerConnection {
         case .stun:
             ice.handle(stun: datagram, from: source, via: relay, now: now)
         case .dtls:
+            // Only a peer that has proved its credentials costs us more than this: DTLS needs no cookies then, and a
+            // flood of ClientHellos from elsewhere makes neither sessions nor answers (RFC 8827 §6.5).
+            guard ice.isValidated(source) else { return }
             if dtls == nil {
-                if earlyDatagrams.count < configuration.maximumEarlyDatagrams { earlyDatagrams.append(datagram) }
+                if earlyDatagrams.count < configuration.maximumEarlyDatagrams,
+                    datagram.count <= configuration.maximumEarlyDatagramSize
+                {
+                    earlyDatagrams.append(datagram)
+                }
             } else if dtls?.handle(datagram: datagram, now: now) == true {
                 // Only what DTLS could open speaks for the path: anyone could send the rest.
                 ice.noteReceived(from: source, via: relay, now: now)
@@ -74,9 +81,8 @@ extension PeerConnection {
         guard state != .closed else { return nil }
         if let transmit = ice.pollTransmit() { return transmit }
         guard let path = ice.sendPath else { return nil }
-        if let datagram = dtls?.pollTransmit() { return Transmit(datagram, on: path) }
-        guard sealNextPacket(), let datagram = dtls?.pollTransmit() else { return nil }
-        return Transmit(datagram, on: path)
+        if let datagram = dtls?.pollTransmit() ?? sealNextPacket() { return Transmit(datagram, on: path) }
+        return nil
     }
 
     /// What happened next. Messages that are not asked for stay in SCTP, where they close the receive window.
@@ -92,16 +98,11 @@ extension PeerConnection {
     /// (RFC 8656 §11.1), less the 4 of ChannelData.
     private static let sendIndicationOverhead = 32
 
-    /// Moves one SCTP packet into DTLS.
-    private mutating func sealNextPacket() -> Bool {
-        guard dtls?.isConnected == true, let packet = sctp?.pollTransmit(now: now) else { return false }
-        do {
-            try dtls?.send(packet)
-            return true
-        } catch {
-            // The session's own event tells why; `settle` acts on it.
-            return false
-        }
+    /// One SCTP packet as a datagram. It is sealed only now that it leaves, so that little waits outside of SCTP.
+    private mutating func sealNextPacket() -> [UInt8]? {
+        guard dtls?.isConnected == true, let packet = sctp?.pollTransmit(now: now) else { return nil }
+        // When it fails the session's own event tells why; `settle` acts on it.
+        return try? dtls?.seal(packet)
     }
 
     // MARK: Layers

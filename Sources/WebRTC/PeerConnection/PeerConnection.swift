@@ -125,6 +125,15 @@ public struct PeerConnection: ~Copyable {
         settle()
     }
 
+    /// Says that the machine's interfaces or routes have changed: every pair is checked again at once, while data goes on.
+    /// New addresses are told by ``addLocalCandidate(_:)``, and trickled or offered anew by the owner.
+    public mutating func networkChanged(now: Instant) {
+        guard state != .closed else { return }
+        self.now = now
+        ice.networkChanged(now: now)
+        settle()
+    }
+
     /// Says that there will be no more: descriptions made after it say so (RFC 8838 §13).
     public mutating func endOfLocalCandidates(now: Instant) {
         self.now = now

@@ -12,6 +12,8 @@ public struct PeerConnectionConfiguration: Sendable {
     /// DTLS datagrams that are kept while the peer's description is not here yet: its client may be faster than its
     /// answer. Two flights of a fragmented ClientHello.
     public var maximumEarlyDatagrams = 16
+    /// The longest of them, in bytes: no peer's handshake has longer ones on a path of 1500.
+    public var maximumEarlyDatagramSize = 1500
     /// Bytes that `send` takes on all channels together before the peer's description is here.
     public var maximumEarlyBytes = 1 << 20
     /// Channels that are open or opening at a time on this side's demand.

@@ -5,7 +5,9 @@ public import SwarmBase
 ///
 /// STUN is never routed by address, as two connections can come from one: requests go by our ufrag, answers by their
 /// transaction id. DTLS carries no such name, so it goes by a table of addresses that authenticated STUN has taught us,
-/// with at most one connection per address: the one that was validated last.
+/// with at most one connection per address: the one that was validated last. So a stranger's ClientHello reaches no connection
+/// at all, and neither does a request with a ufrag that is none of ours: each costs a lookup in a table, allocates nothing
+/// and is not answered. What the router keeps grows with connections and what they send, never with what comes.
 public struct DatagramRouter<ID: Hashable & Sendable>: Sendable {
     /// Where a datagram goes.
     public enum Route: Hashable, Sendable {
@@ -27,8 +29,8 @@ public struct DatagramRouter<ID: Hashable & Sendable>: Sendable {
     private let transactionLifetime: Duration
     private let maximumTransactions: Int
 
-    private var ufrags: [String: ID] = [:]
-    private var ufragsByID: [ID: [String]] = [:]
+    private var ufrags: [Ufrag: ID] = [:]
+    private var ufragsByID: [ID: [Ufrag]] = [:]
     private var addresses: [TransportAddress: ID] = [:]
     private var addressesByID: [ID: [TransportAddress]] = [:]
     // Two generations: the older one is dropped whole, so that forgetting costs nothing per request.
@@ -61,8 +63,8 @@ public struct DatagramRouter<ID: Hashable & Sendable>: Sendable {
     private func routeSTUN(_ datagram: [UInt8]) -> Route {
         switch STUNMessage.messageClass(of: datagram) {
         case .request, .indication:
-            guard let ufrag = STUNMessage.localUfrag(of: datagram) else { return .bindingRequest }
-            return ufrags[ufrag].map(Route.connection) ?? .dropped
+            guard let range = STUNMessage.localUfragRange(of: datagram) else { return .bindingRequest }
+            return Ufrag(datagram[range]).flatMap { ufrags[$0] }.map(Route.connection) ?? .dropped
         case .success, .error:
             guard let id = STUNMessage.transactionID(of: datagram) else { return .dropped }
             return (transactions[id] ?? olderTransactions[id]).map(Route.connection) ?? .stunAnswer
@@ -72,7 +74,10 @@ public struct DatagramRouter<ID: Hashable & Sendable>: Sendable {
     }
 
     /// Sets the local ufrags of a connection: `PeerConnection.localUfrags`, after each offer or answer.
+    ///
+    /// - Parameter new: of 1…16 bytes each, as ours are (they have 8); others find nothing.
     public mutating func setUfrags(_ new: [String], for connection: ID) {
+        let new = new.compactMap { Ufrag(Array($0.utf8)[...]) }
         for ufrag in ufragsByID[connection] ?? [] where ufrags[ufrag] == connection { ufrags[ufrag] = nil }
         ufragsByID[connection] = new.isEmpty ? nil : new
         for ufrag in new { ufrags[ufrag] = connection }
@@ -121,5 +126,25 @@ public struct DatagramRouter<ID: Hashable & Sendable>: Sendable {
             addresses[address] = nil
         }
         // Its transactions are left to age: an answer to one of them goes to a connection that its owner has forgotten.
+    }
+}
+
+/// A ufrag of ours as a key: no heap, and nothing of Unicode to look at.
+private struct Ufrag: Hashable {
+    let high: UInt64
+    let low: UInt64
+    let count: UInt8
+
+    /// - Returns: `nil` when there are not 1…16 bytes.
+    init?(_ bytes: ArraySlice<UInt8>) {
+        guard (1...16).contains(bytes.count) else { return nil }
+        var (high, low) = (UInt64(0), UInt64(0))
+        for byte in bytes {
+            high = high << 8 | low >> 56
+            low = low << 8 | UInt64(byte)
+        }
+        self.high = high
+        self.low = low
+        count = UInt8(bytes.count)
     }
 }

@@ -1,4 +1,4 @@
-"""A page of headless Chromium as the other side."""
+"""A page of a browser as the other side."""
 
 from __future__ import annotations
 
@@ -7,25 +7,22 @@ import json
 from pathlib import Path
 from typing import Any
 
-from chromium import Browser, Page
-from networks import Host
+from browser import Browser, Page
 from peer import Description, Payload, Peer, message_event
 
-SCRIPT = (Path(__file__).parent / "chromium_peer.js").read_text()
+SCRIPT = (Path(__file__).parent / "browser_peer.js").read_text()
 
 
-class ChromiumPeer(Peer):
-    def __init__(self, page: Page, host: Host) -> None:
-        super().__init__("chromium", host)
+class BrowserPeer(Peer):
+    def __init__(self, browser: Browser, page: Page) -> None:
+        super().__init__(browser.name, browser.host)
         self._page = page
         page.on_report = self._report
 
     @classmethod
-    async def start(cls, browser: Browser, *, echo: bool = False) -> ChromiumPeer:
-        page = await browser.page()
-        await page.allow_reports()
-        peer = cls(page, browser.host)
-        await page.evaluate(f"{SCRIPT}; globalThis.it = peer({json.dumps(echo)}); 0")
+    async def start(cls, browser: Browser, *, echo: bool = False) -> BrowserPeer:
+        peer = cls(browser, await browser.page())
+        await peer._page.run(f"{SCRIPT}; globalThis.it = peer({json.dumps(echo)})")
         return peer
 
     def _report(self, text: str) -> None:
