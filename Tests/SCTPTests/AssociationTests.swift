@@ -320,6 +320,7 @@ private func chunkTypes(_ packet: [UInt8]) -> [UInt8] {
         var configuration = SCTPConfiguration()
         configuration.receiveWindow = 100_000
         configuration.maxReceiveWindow = 100_000
+        configuration.maxMessageSize = 80_000
         let (pair, id) = try connected(seed: 13, configuration: configuration)
         pair.readsB = false
         let message = [UInt8](repeating: 3, count: 1000)
@@ -431,6 +432,8 @@ private func chunkTypes(_ packet: [UInt8]) -> [UInt8] {
         configuration.receiveWindow = 50_000
         configuration.maxReceiveWindow = 50_000
         configuration.maxHeldItems = 500
+        configuration.maxMessageSize = 40_000
+        configuration.offersInterleaving = false
         var association = SCTPAssociation(configuration: configuration, entropy: .seed(1))
         var peer = SCTPAssociation(configuration: configuration, entropy: .seed(2))
         let now = Instant.zero
@@ -447,18 +450,14 @@ private func chunkTypes(_ packet: [UInt8]) -> [UInt8] {
         let first = peer.localInitialTSN
         for kind in 0..<3 {
             for number in 0..<3000 {
-                var message = OutgoingMessage.filler
-                message.payload = [UInt8](repeating: 0, count: kind == 0 ? 1000 : 1)
+                let payload = [UInt8](repeating: 0, count: kind == 0 ? 1000 : 1)
                 // Whole messages out of turn, beginnings without ends, and fragments with holes between.
-                message.streamSequence = UInt16(number % 30_000 + 1)
-                message.stream = UInt16(kind)
                 let flags: DataChunk.Flags = kind == 0 ? [.begin, .end] : kind == 1 ? [.begin] : []
                 let offset = kind == 2 ? number * 2 + 9001 : kind * 3000 + number
-                let bytes = packet(like: header) {
-                    DataChunk.write(
-                        to: &$0, tsn: TSN(initial: first) + offset, flags: flags, message: message,
-                        range: 0..<message.payload.count)
-                }
+                let chunk = OutgoingChunk(
+                    tsn: (TSN(initial: first) + offset).wire, flags: flags, stream: UInt16(kind),
+                    sequence: UInt32(number % 30_000 + 1), payloadProtocol: 53)
+                let bytes = packet(like: header) { $0.append(chunk, payload: payload) }
                 association.handle(packet: bytes, now: now)
                 while association.pollTransmit(now: now) != nil {}
                 #expect(association.reassembly.heldBytes <= 2 * 50_000 + 1200)

@@ -57,22 +57,60 @@ import Testing
     }
 
     @Test func dataRoundTrip() throws {
-        var message = OutgoingMessage.filler
-        message.stream = 0x1234
-        message.streamSequence = 0xfffe
-        message.payloadProtocol = 51
-        message.payload = Array(0..<9)
-        let bytes = packet {
-            DataChunk.write(
-                to: &$0, tsn: TSN(initial: .max), flags: [.begin, .unordered], message: message, range: 2..<7)
-        }
+        let outgoing = OutgoingChunk(
+            tsn: .max, flags: [.begin, .unordered], stream: 0x1234, sequence: 0xfffe, payloadProtocol: 51)
+        let bytes = packet { $0.append(outgoing, payload: Array(2..<7)) }
         #expect(bytes.count == 12 + 24)
         let chunk = try #require(DataChunk(try only(bytes), in: bytes))
-        #expect(chunk.tsn == .max && chunk.stream == 0x1234 && chunk.streamSequence == 0xfffe)
+        #expect(chunk.tsn == .max && chunk.stream == 0x1234 && chunk.sequence == 0xfffe)
         #expect(chunk.payloadProtocol == 51 && chunk.flags == [.begin, .unordered])
         #expect(Array(bytes[chunk.payload]) == [2, 3, 4, 5, 6])
         #expect(DataChunk(RawChunk(type: 0, flags: 3, value: 16..<28), in: bytes) == nil)
         #expect(DataChunk(RawChunk(type: 0, flags: 3, value: 16..<29), in: bytes) != nil)
+    }
+
+    /// RFC 8260 §2.1: the protocol is in the first fragment only, the fragment's number in the others.
+    @Test(arguments: [true, false])
+    func interleavedDataRoundTrip(isFirst: Bool) throws {
+        let outgoing = OutgoingChunk(
+            tsn: 7, flags: isFirst ? .begin : .end, stream: 0x1234, sequence: 0xffff_fffe, fragment: isFirst ? 0 : 9,
+            payloadProtocol: 51, isInterleaved: true)
+        let bytes = packet { $0.append(outgoing, payload: Array(2..<7)) }
+        #expect(bytes.count == 12 + 28)
+        let raw = try only(bytes)
+        #expect(raw.type == 64)
+        let chunk = try #require(DataChunk(interleaved: raw, in: bytes))
+        #expect(chunk.tsn == 7 && chunk.stream == 0x1234 && chunk.sequence == 0xffff_fffe && chunk.isInterleaved)
+        #expect(chunk.fragment == (isFirst ? 0 : 9) && chunk.payloadProtocol == (isFirst ? 51 : 0))
+        #expect(Array(bytes[chunk.payload]) == [2, 3, 4, 5, 6])
+        #expect(DataChunk(interleaved: RawChunk(type: 64, flags: 3, value: 16..<32), in: bytes) == nil)
+        #expect(DataChunk(interleaved: RawChunk(type: 64, flags: 3, value: 16..<33), in: bytes) != nil)
+    }
+
+    /// A packet that must grow, one of the size it was made for, and part of a message.
+    @Test func packetWriter() {
+        let chunk = OutgoingChunk(tsn: 1, flags: .end, stream: 2, sequence: 3, payloadProtocol: 4)
+        for capacity in [0, 12, 16, 44, 1188] {
+            var writer = PacketWriter(capacity: capacity)
+            writer.start(PacketHeader(sourcePort: 5000, destinationPort: 5001, verificationTag: 7))
+            writer.append([11, 0, 0, 4])
+            writer.append(chunk, payload: Array(0..<20), range: 3..<8)
+            let bytes = writer.finish(checksum: true)
+            #expect(bytes.count == 12 + 4 + 24 && Array(bytes[32..<40]) == [3, 4, 5, 6, 7, 0, 0, 0])
+            #expect(
+                PacketHeader(packet: bytes)
+                    == PacketHeader(sourcePort: 5000, destinationPort: 5001, verificationTag: 7))
+        }
+    }
+
+    /// RFC 9653: no checksum only where that was agreed, and then a wrong one is still wrong.
+    @Test func zeroChecksum() {
+        var bytes = packet { $0.appendChunk(.cookieAck) }
+        for index in 8..<12 { bytes[index] = 0 }
+        #expect(PacketHeader(packet: bytes) == nil)
+        #expect(PacketHeader(packet: bytes, acceptsZero: true) != nil)
+        bytes[8] = 1
+        #expect(PacketHeader(packet: bytes, acceptsZero: true) == nil)
     }
 
     @Test func sackRoundTripAndFalseCounts() throws {
@@ -87,7 +125,8 @@ import Testing
 
     @Test func initiationRoundTrip() throws {
         let chunk = InitiationChunk(
-            tag: 1, window: 2, outboundStreams: 3, inboundStreams: 4, initialTSN: 5, cookie: [1, 2, 3, 4, 5])
+            tag: 1, window: 2, outboundStreams: 3, inboundStreams: 4, initialTSN: 5, supportsInterleaving: true,
+            acceptsZeroChecksum: true, cookie: [1, 2, 3, 4, 5])
         let bytes = packet { chunk.write(to: &$0, as: .initiationAck) }
         #expect(InitiationChunk(try only(bytes), in: bytes) == chunk)
     }
@@ -106,6 +145,7 @@ import Testing
         let bytes = packet(tag: 0) { $0.appendChunk(.initiation, value: value) }
         let chunk = try #require(InitiationChunk(try only(bytes), in: bytes))
         #expect(chunk.supportsReconfiguration && chunk.supportsForwardTSN)
+        #expect(chunk.supportsInterleaving && chunk.acceptsZeroChecksum)
         #expect(chunk.unrecognised == [[0xd9, 0x99, 0, 6, 2, 3], [0x49, 0x99, 0, 5, 4]])
         #expect(chunk.window == 5_242_880 && chunk.initialTSN == 9 && chunk.cookie == nil)
     }
@@ -119,9 +159,16 @@ import Testing
     }
 
     @Test func forwardTSNRoundTrip() throws {
-        let chunk = ForwardTSNChunk(cumulative: 3, skipped: [.init(stream: 1, streamSequence: 65_535)])
+        let chunk = ForwardTSNChunk(cumulative: 3, skipped: [.init(stream: 1, sequence: 65_535)])
         let bytes = packet { chunk.write(to: &$0) }
         #expect(ForwardTSNChunk(try only(bytes), in: bytes) == chunk)
+        let interleaved = ForwardTSNChunk(
+            cumulative: 3,
+            skipped: [.init(stream: 1, sequence: .max), .init(stream: 2, sequence: 9, isUnordered: true)],
+            isInterleaved: true)
+        let more = packet { interleaved.write(to: &$0) }
+        #expect(more.count == 12 + 8 + 16)
+        #expect(ForwardTSNChunk(try only(more), in: more) == interleaved)
     }
 
     @Test(arguments: [[], [1], [1, 2], [1, 2, 65_534]] as [[UInt16]])
@@ -154,7 +201,7 @@ import Testing
                 ).write(to: &$0, as: .initiationAck)
             })
         seeds.append(
-            packet { ForwardTSNChunk(cumulative: 3, skipped: [.init(stream: 1, streamSequence: 2)]).write(to: &$0) })
+            packet { ForwardTSNChunk(cumulative: 3, skipped: [.init(stream: 1, sequence: 2)]).write(to: &$0) })
         seeds.append(
             packet {
                 ReconfigurationChunk([.outgoingReset(request: 1, response: 2, lastTSN: 3, streams: [1, 2, 3])])
@@ -175,6 +222,7 @@ import Testing
             while let chunk = walker.next() {
                 #expect(chunk.value.upperBound <= bytes.count)
                 _ = DataChunk(chunk, in: bytes)
+                _ = DataChunk(interleaved: chunk, in: bytes)
                 _ = SackChunk(chunk, in: bytes)
                 _ = InitiationChunk(chunk, in: bytes)
                 _ = ForwardTSNChunk(chunk, in: bytes)

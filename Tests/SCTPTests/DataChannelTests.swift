@@ -270,7 +270,9 @@ import Testing
             guard toB else { return true }
             var walker = ChunkWalker(packet: packet)
             while let chunk = walker.next() {
-                if let data = DataChunk(chunk, in: packet), packet[data.payload] == [7, 7] {
+                let data =
+                    chunk.type == 64 ? DataChunk(interleaved: chunk, in: packet) : DataChunk(chunk, in: packet)
+                if let data, packet[data.payload] == [7, 7] {
                     sendings += 1
                     return false
                 }

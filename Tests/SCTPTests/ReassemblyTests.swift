@@ -29,7 +29,7 @@ import Testing
                 var chunk = Self.blank
                 chunk.tsn = tsn.wire
                 chunk.stream = message.stream
-                chunk.streamSequence = message.sequence ?? 0
+                chunk.sequence = UInt32(message.sequence ?? 0)
                 chunk.flags = flags
                 chunk.payload = 0..<bytes.count
                 result.append(Piece(tsn: tsn, chunk: chunk, bytes: bytes))
@@ -50,9 +50,9 @@ import Testing
     }
 
     private func add(_ piece: Piece, to reassembly: inout Reassembly) -> ([ReceivedMessage], Reassembly.Outcome) {
-        var ready: [ReceivedMessage] = []
-        let outcome = reassembly.add(piece.chunk, tsn: piece.tsn, in: piece.bytes, ready: &ready)
-        return (ready, outcome)
+        var inbox = Inbox()
+        let outcome = reassembly.add(piece.chunk, tsn: piece.tsn, in: piece.bytes, to: &inbox)
+        return (inbox.takeMessages(), outcome)
     }
 
     /// Any order of arrival gives every message once and whole, and each stream's ordered ones in order; numbers wrap.
@@ -123,14 +123,15 @@ import Testing
         for index in [0, 2, 3, 5] { delivered += add(all[index], to: &reassembly).0 }
         #expect(delivered.map(\.payload) == [[6]])
         #expect(reassembly.heldBytes == 3)
-        var ready: [ReceivedMessage] = []
-        reassembly.skip(to: all[2].tsn, streams: [.init(stream: 1, streamSequence: 0)], ready: &ready)
-        #expect(ready.map(\.payload) == [[4]])
+        var inbox = Inbox()
+        reassembly.skip(
+            to: all[2].tsn, chunk: ForwardTSNChunk(cumulative: 0, skipped: [.init(stream: 1, sequence: 0)]), to: &inbox)
+        #expect(inbox.takeMessages().map(\.payload) == [[4]])
         #expect(reassembly.heldBytes == 0 && reassembly.heldItems == 0)
         // Again, and of an older number: no change.
-        ready = []
-        reassembly.skip(to: all[2].tsn, streams: [.init(stream: 1, streamSequence: 0)], ready: &ready)
-        #expect(ready.isEmpty)
+        reassembly.skip(
+            to: all[2].tsn, chunk: ForwardTSNChunk(cumulative: 0, skipped: [.init(stream: 1, sequence: 0)]), to: &inbox)
+        #expect(inbox.isEmpty)
         #expect(add(all[4], to: &reassembly).0.map(\.payload) == [[5]])
     }
 
@@ -138,9 +139,10 @@ import Testing
         var reassembly = Reassembly(maxMessageSize: 1000)
         let all = pieces([(1, 0, [1]), (1, 1, [2]), (1, 2, [3])], first: TSN(initial: 9), cut: 9)
         #expect(add(all[1], to: &reassembly).0.isEmpty)
-        var ready: [ReceivedMessage] = []
-        reassembly.skip(to: all[2].tsn, streams: [.init(stream: 1, streamSequence: 2)], ready: &ready)
-        #expect(ready.map(\.payload) == [[2]])
+        var inbox = Inbox()
+        reassembly.skip(
+            to: all[2].tsn, chunk: ForwardTSNChunk(cumulative: 0, skipped: [.init(stream: 1, sequence: 2)]), to: &inbox)
+        #expect(inbox.takeMessages().map(\.payload) == [[2]])
         #expect(reassembly.heldItems == 0)
     }
 
@@ -168,5 +170,17 @@ import Testing
         #expect(add(pieces([(1, 0, [2])], first: first + 3, cut: 9)[0], to: &reassembly).0.count == 1)
         reassembly.reset(nil)
         #expect(reassembly.heldItems == 0 && reassembly.heldBytes == 0)
+    }
+}
+
+extension Inbox {
+    /// The messages, in the order they were delivered.
+    mutating func takeMessages() -> [ReceivedMessage] {
+        var messages: [ReceivedMessage] = []
+        while let event = popFirst() {
+            guard case .message(let stream, let identifier, let payload) = event else { continue }
+            messages.append(ReceivedMessage(stream: stream, payloadProtocol: identifier, payload: payload))
+        }
+        return messages
     }
 }

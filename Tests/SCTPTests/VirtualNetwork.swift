@@ -210,3 +210,12 @@ func required<T>(_ value: T?, _ location: SourceLocation = #_sourceLocation) thr
 func expectTrue(_ value: Bool, _ location: SourceLocation = #_sourceLocation) {
     #expect(value, sourceLocation: location)
 }
+
+extension [UInt8] {
+    /// Appends a DATA or I-DATA chunk with all of `payload`.
+    mutating func append(_ chunk: OutgoingChunk, payload: [UInt8]) {
+        var writer = PacketWriter(capacity: 0)
+        writer.append(chunk, payload: payload, range: 0..<payload.count)
+        append(contentsOf: writer.finish(checksum: false))
+    }
+}

@@ -1,17 +1,19 @@
 /// What an association tells its owner.
+///
+/// Messages are the bulk of it, so the other cases are kept apart in memory.
 public enum SCTPEvent: Equatable, Sendable {
     /// Data may flow.
     case connected
     /// A whole message arrived.
     case message(stream: UInt16, payloadProtocol: UInt32, payload: [UInt8])
     /// The peer has reset these streams of its own; `nil` means all of them. What it sent before was delivered.
-    case incomingStreamsReset([UInt16]?)
+    indirect case incomingStreamsReset([UInt16]?)
     /// Our streams are reset: the peer has performed it.
-    case outgoingStreamsReset([UInt16])
+    indirect case outgoingStreamsReset([UInt16])
     /// The bytes waiting on a stream fell to its threshold.
     case bufferedAmountLow(UInt16)
     /// The association is over; nothing follows.
-    case closed(SCTPCloseReason)
+    indirect case closed(SCTPCloseReason)
 }
 
 /// Why an association ended.
@@ -26,7 +28,7 @@ public enum SCTPCloseReason: Equatable, Sendable {
     case protocolViolation(String)
     /// The peer began another association inside the same DTLS session.
     case restartedByPeer
-    /// The peer did not answer SHUTDOWN.
+    /// The peer did not answer SHUTDOWN, or more retransmissions or heartbeats than configured.
     case unanswered
 }
 

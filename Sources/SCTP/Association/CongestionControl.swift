@@ -1,81 +1,320 @@
 import SwarmBase
 
-/// How much may be in flight: RFC 9260 §7.2 (slow start, congestion avoidance, fast recovery), which is NewReno by
-/// bytes.
+/// How the congestion window answers to the network.
+public enum CongestionAlgorithm: Hashable, Sendable {
+    /// CUBIC (RFC 9438) that tells random loss from congestion; see `CongestionControl`.
+    case cubic
+    /// RFC 9260 §7.2 to the letter: halves the window with any loss.
+    case newReno
+}
+
+/// How much may be in flight.
 ///
-/// The rest of the association sees only the members of this type, so another algorithm can stand in its place.
+/// Slow start is HyStart++ (RFC 9406) by bytes acknowledged, since one SACK answers many packets and pacing spreads what
+/// it lets go. Afterwards the window follows CUBIC (RFC 9438).
+///
+/// What differs from both: a loss reduces the window only when it looks like a full queue. A loss is *tolerated* — repaired,
+/// and the window stays — while the round trip shows no queue (the round's shortest is within a quarter, and within 4 to
+/// 25 ms, of the path's shortest) and at most 2 % of the last thousand packets were lost (BBRv2's threshold). Reno and
+/// CUBIC read each of the random losses of a radio link as congestion: at 1 % and 50 ms neither can pass 3 Mbit/s,
+/// whatever the link carries. The price: behind a bottleneck with hardly any buffer, where loss is the only sign, this
+/// sender goes on until 2 % are lost, and so takes more than its share beside a Reno flow there, as BBRv2 does. Where a
+/// queue can form (nearly everywhere), its delay marks the loss as congestion, and the answer is CUBIC's.
+///
+/// A second departure bounds the queue it keeps itself: once the shortest round trip of a round exceeds the path's by more
+/// than `queueLimit`, the window is reduced as if by a loss, so a deep buffer is not filled to its brim. When that drains
+/// nothing, another flow keeps the queue, and delay is no guide: for ten seconds only losses count.
 struct CongestionControl: Sendable {
+    /// What a SACK says.
+    struct Sample: Sendable {
+        /// Newly acknowledged bytes.
+        var bytes: Int
+        /// What was in flight before.
+        var flight: Int
+        var cumulative: TSN
+        var cumulativeAdvanced: Bool
+        /// The next number to be sent.
+        var nextTSN: TSN
+        /// In nanoseconds, if the SACK allowed a measurement.
+        var roundTrip: Int64?
+        var now: Instant
+    }
+
+    private enum Phase: Equatable, Sendable {
+        case slowStart
+        /// HyStart++'s conservative slow start: how many rounds it has lasted, and the round trip it began with.
+        case conservative(rounds: Int, baseline: Int64)
+        case avoidance
+    }
+
     /// What is needed to take a reduction back, should it prove needless.
     private struct Undo: Sendable {
         var window: Int
         var threshold: Int
+        var phase: Phase
+        var plateau: Double
         /// Retransmissions in this recovery that were not reported as duplicates.
         var retransmissions = 0
         var didRetransmit = false
     }
 
+    // RFC 9438 §4.1, §4.6.
+    private static let scale = 0.4
+    private static let beta = 0.7
+    // RFC 9406 §4.3.
+    private static let minThreshold: Int64 = 4 * .millisecond
+    private static let maxThreshold: Int64 = 16 * .millisecond
+    private static let samplesPerRound = 8
+    private static let conservativeDivisor = 4
+    private static let conservativeRounds = 5
+    /// How much loss without a queue is no congestion.
+    private static let toleratedLoss = 0.02
+    /// Over how many packets the loss is measured, at least and at most.
+    private static let lossSample = 300
+    private static let lossMemory = 1000
+    /// For how long delay is no guide after another flow kept the queue.
+    private static let competition: Int64 = 10 * .second
+
+    private let algorithm: CongestionAlgorithm
     private let packetSize: Int
     private let initialWindow: Int
+    private let queueLimit: Int64
+    private let maxWindow: Int
+
+    private var phase = Phase.slowStart
     private var threshold = Int.max
     private var partialBytesAcked = 0
     private var undo: Undo?
+
+    // CUBIC, in packets and seconds.
+    private var plateau = 0.0
+    private var inflection = 0.0
+    private var epoch: Instant?
+    private var friendlyWindow = 0.0
+    private var lastAck: Instant?
+
+    // Rounds.
+    private var roundEnd: TSN?
+    private var roundShortest = Int64.max
+    private var roundSamples = 0
+    private var lastRoundShortest = Int64.max
+    private var pathShortest = Int64.max
+    private var lastRoundTrip: Int64 = 0
+
+    // Loss.
+    private var ackedBytes = 0
+    private var lostBytes = 0
+
+    // Delay.
+    private var roundsSinceDelayReduction = Int.max
+    private var ignoresDelayUntil = Instant.zero
 
     /// The congestion window in bytes (cwnd).
     private(set) var window: Int
     /// Fast recovery lasts until this number is acknowledged (RFC 9260 §7.2.4).
     private(set) var recoveryEnd: TSN?
+    /// How often the window was reduced, and how often that was taken back.
+    private(set) var reductions = 0
+    private(set) var undoneReductions = 0
 
     init(_ configuration: SCTPConfiguration) {
+        algorithm = configuration.congestionAlgorithm
         packetSize = configuration.maxPacketSize
         initialWindow = configuration.initialWindowPackets * configuration.maxPacketSize
+        queueLimit = max(0, configuration.queueLimit.nanosecondsClamped)
+        maxWindow = max(configuration.maxCongestionWindow, initialWindow)
         window = initialWindow
     }
 
     /// Whether the window grows exponentially.
-    var isInSlowStart: Bool { window <= threshold }
+    var isInSlowStart: Bool { phase != .avoidance }
 
     /// Whether losses are being repaired.
     var isInRecovery: Bool { recoveryEnd != nil }
 
-    /// A SACK acknowledged `bytes`; `flight` was in flight before it came.
-    mutating func acknowledged(bytes: Int, flight: Int, cumulative: TSN, cumulativeAdvanced: Bool) {
+    private var minWindow: Int { 4 * packetSize }
+
+    // MARK: Acknowledgements
+
+    /// A SACK came.
+    mutating func acknowledged(_ sample: Sample) {
+        ackedBytes += sample.bytes
+        if let roundTrip = sample.roundTrip {
+            pathShortest = min(pathShortest, roundTrip)
+            roundShortest = min(roundShortest, roundTrip)
+            roundSamples += 1
+            lastRoundTrip = roundTrip
+            if algorithm == .cubic { watchSlowStart() }
+        }
+        let isNewRound = roundEnd.map { sample.cumulative >= $0 } ?? true
+        if isNewRound { beginRound(sample) }
+        defer { lastAck = sample.now }
         if let end = recoveryEnd {
-            if cumulative >= end { recoveryEnd = nil }
+            guard sample.cumulative >= end else { return }
+            recoveryEnd = nil
+        }
+        guard sample.bytes > 0 else { return }
+        // The window grows only when it was what held the sender back (§7.2.1, §7.2.2). Pacing leaves a part of it unused
+        // at any moment.
+        let slack = max(packetSize, isInSlowStart ? window / 2 : window / 8)
+        guard sample.flight + slack > window else {
+            // RFC 9438 §5.8: time without need of the window does not count.
+            if let epoch, let lastAck { self.epoch = epoch.adding(sample.now.nanoseconds(since: lastAck)) }
             return
         }
-        // The window grows only when it was what held the sender back (§7.2.1, §7.2.2).
-        guard cumulativeAdvanced, flight + packetSize > window else { return }
-        if isInSlowStart {
-            window += min(bytes, 2 * packetSize)
-        } else {
-            partialBytesAcked += bytes
-            if partialBytesAcked >= window {
-                partialBytesAcked -= window
-                window += packetSize
+        switch phase {
+        case .slowStart: grow(by: sample.bytes)
+        case .conservative: grow(by: sample.bytes / Self.conservativeDivisor)
+        case .avoidance:
+            if algorithm == .cubic {
+                growCubic(sample)
+            } else if sample.cumulativeAdvanced {
+                partialBytesAcked += sample.bytes
+                if partialBytesAcked >= window {
+                    partialBytesAcked -= window
+                    grow(by: packetSize)
+                }
             }
+        }
+        if isInSlowStart, window >= threshold { enterAvoidance() }
+    }
+
+    private mutating func grow(by bytes: Int) {
+        window = min(maxWindow, window + bytes)
+    }
+
+    private mutating func enterAvoidance() {
+        phase = .avoidance
+        threshold = min(threshold, window)
+        partialBytesAcked = 0
+        epoch = nil
+    }
+
+    /// RFC 9406 §4.2: the round trip grows, so a queue does.
+    private mutating func watchSlowStart() {
+        guard roundSamples >= Self.samplesPerRound else { return }
+        switch phase {
+        case .slowStart:
+            guard lastRoundShortest < .max, roundShortest < .max else { return }
+            let tolerance = min(Self.maxThreshold, max(Self.minThreshold, lastRoundShortest / 8))
+            if roundShortest >= lastRoundShortest + tolerance {
+                phase = .conservative(rounds: 0, baseline: roundShortest)
+            }
+        case .conservative(_, let baseline):
+            if roundShortest < baseline { phase = .slowStart }
+        case .avoidance:
+            break
         }
     }
 
-    /// Fragments are missing: the window is halved, once per recovery (§7.2.3, §7.2.4).
+    private mutating func beginRound(_ sample: Sample) {
+        if case .conservative(let rounds, let baseline) = phase {
+            if rounds + 1 >= Self.conservativeRounds {
+                enterAvoidance()
+            } else {
+                phase = .conservative(rounds: rounds + 1, baseline: baseline)
+            }
+        }
+        if roundsSinceDelayReduction < .max { roundsSinceDelayReduction += 1 }
+        if algorithm == .cubic { boundQueue(sample) }
+        if roundSamples > 0 { lastRoundShortest = roundShortest }
+        roundShortest = .max
+        roundSamples = 0
+        roundEnd = sample.nextTSN
+        if ackedBytes + lostBytes > Self.lossMemory * packetSize {
+            ackedBytes /= 2
+            lostBytes /= 2
+        }
+    }
+
+    /// RFC 9438 §4.2–§4.5.
+    private mutating func growCubic(_ sample: Sample) {
+        let packet = Double(packetSize)
+        let current = Double(window) / packet
+        let start: Instant
+        if let epoch {
+            start = epoch
+        } else {
+            start = sample.now
+            epoch = sample.now
+            friendlyWindow = current
+            if plateau > current {
+                inflection = cubeRoot((plateau - current) / Self.scale)
+            } else {
+                plateau = current
+                inflection = 0
+            }
+        }
+        let acked = Double(sample.bytes) / packet
+        let ahead = Double(sample.now.nanoseconds(since: start) + lastRoundTrip) / 1e9 - inflection
+        let target = min(max(plateau + Self.scale * ahead * ahead * ahead, current), current * 1.5)
+        // §4.3: as fast as Reno with the same average window, and after the plateau as Reno itself.
+        let slope = friendlyWindow < plateau ? 3 * (1 - Self.beta) / (1 + Self.beta) : 1
+        friendlyWindow += slope * acked / current
+        let next = max(current + (target - current) / current * acked, min(friendlyWindow, current + acked))
+        window = min(maxWindow, max(window, Int(next * packet)))
+    }
+
+    // MARK: Losses
+
+    /// The share of bytes lost lately.
+    private var lossRate: Double {
+        Double(lostBytes) / Double(max(ackedBytes + lostBytes, Self.lossSample * packetSize))
+    }
+
+    /// How much longer the last round's shortest round trip is than the path's.
+    private var queueDelay: Int64 {
+        let recent = roundSamples >= Self.samplesPerRound ? roundShortest : min(roundShortest, lastRoundShortest)
+        return recent == .max ? 0 : recent - pathShortest
+    }
+
+    /// Whether a loss is no sign of congestion.
+    private var isTolerated: Bool {
+        guard algorithm == .cubic, pathShortest < .max else { return false }
+        let allowed = min(max(pathShortest / 4, 4 * .millisecond), 25 * .millisecond)
+        return queueDelay <= allowed && lossRate <= Self.toleratedLoss
+    }
+
+    /// Fragments are missing: the window is reduced, once per recovery (§7.2.3, §7.2.4), unless that is tolerated.
     ///
     /// - Returns: whether a recovery began, so that one packet may go regardless of the window.
-    mutating func lost(highestOutstanding: TSN) -> Bool {
-        guard recoveryEnd == nil else { return false }
-        undo = Undo(window: window, threshold: threshold)
-        threshold = max(window / 2, 4 * packetSize)
-        window = threshold
-        partialBytesAcked = 0
+    mutating func lost(bytes: Int, highestOutstanding: TSN) -> Bool {
+        lostBytes += bytes
+        guard recoveryEnd == nil, !isTolerated else { return false }
+        reduce(to: algorithm == .cubic ? Self.beta : 0.5)
         recoveryEnd = highestOutstanding
         return true
     }
 
+    private mutating func reduce(to share: Double) {
+        undo = Undo(window: window, threshold: threshold, phase: phase, plateau: plateau)
+        reductions += 1
+        rememberPlateau()
+        threshold = max(Int(Double(window) * share), minWindow)
+        window = threshold
+        enterAvoidance()
+    }
+
+    /// RFC 9438 §4.7: the window at which it broke, less when it had not come back to the last such one.
+    private mutating func rememberPlateau() {
+        let current = Double(window) / Double(packetSize)
+        plateau = current < plateau ? current * (1 + Self.beta) / 2 : current
+    }
+
     /// The retransmission timer expired (§7.2.3).
     mutating func timedOut() {
-        threshold = max(window / 2, 4 * packetSize)
+        if undo == nil || recoveryEnd != nil || window > packetSize {
+            undo = Undo(window: window, threshold: threshold, phase: phase, plateau: plateau)
+            rememberPlateau()
+            threshold = max(window / 2, minWindow)
+        }
+        reductions += 1
         window = packetSize
+        phase = .slowStart
         partialBytesAcked = 0
+        epoch = nil
         recoveryEnd = nil
-        undo = nil
+        roundEnd = nil
     }
 
     /// A fragment was sent again.
@@ -87,30 +326,87 @@ struct CongestionControl: Sendable {
     /// The peer reports numbers that came twice. When that is true of all that was sent again, nothing was lost, and
     /// the window is what it was.
     mutating func reportedDuplicates(_ count: Int) {
+        lostBytes = max(0, lostBytes - count * packetSize)
         guard var state = undo, state.didRetransmit else { return }
         state.retransmissions -= count
         if state.retransmissions <= 0 {
             window = max(window, state.window)
             threshold = max(threshold, state.threshold)
+            phase = state.phase
+            plateau = state.plateau
+            epoch = nil
             recoveryEnd = nil
             undo = nil
+            undoneReductions += 1
         } else {
             undo = state
         }
     }
 
+    // MARK: Delay
+
+    /// A round is over: is the queue too long?
+    private mutating func boundQueue(_ sample: Sample) {
+        guard queueLimit > 0, phase == .avoidance, recoveryEnd == nil, roundSamples >= Self.samplesPerRound,
+            pathShortest < .max, sample.now >= ignoresDelayUntil
+        else { return }
+        guard roundShortest - pathShortest > max(queueLimit, pathShortest / 2) else { return }
+        if roundsSinceDelayReduction <= 3 {
+            // The last reduction has not drained it: someone else fills it.
+            if roundsSinceDelayReduction == 3 {
+                ignoresDelayUntil = sample.now.adding(Self.competition)
+                roundsSinceDelayReduction = .max
+            }
+            return
+        }
+        rememberPlateau()
+        window = max(Int(Double(window) * Self.beta), minWindow)
+        threshold = window
+        epoch = nil
+        roundsSinceDelayReduction = 0
+    }
+
+    // MARK: Path
+
     /// Another path: begin anew.
     mutating func reset() {
         window = initialWindow
         threshold = .max
+        phase = .slowStart
         partialBytesAcked = 0
-        recoveryEnd = nil
         undo = nil
+        plateau = 0
+        epoch = nil
+        lastAck = nil
+        roundEnd = nil
+        roundShortest = .max
+        roundSamples = 0
+        lastRoundShortest = .max
+        pathShortest = .max
+        lastRoundTrip = 0
+        ackedBytes = 0
+        lostBytes = 0
+        roundsSinceDelayReduction = .max
+        ignoresDelayUntil = .zero
+        recoveryEnd = nil
     }
 
-    /// Bytes per second at which packets should leave when the round trip takes `roundTrip`: the window is spread over
-    /// a quarter of it, so that bursts do not fill the queue of the narrowest link.
-    func pacingRate(roundTrip: Duration) -> Double {
-        Double(window) * 4 / max(Double(roundTrip.nanosecondsClamped) / 1e9, 1e-6)
+    /// Bytes per second at which packets should leave when the round trip takes so many nanoseconds: enough for the
+    /// window to double in a round trip of slow start, a quarter more than it needs afterwards.
+    func pacingRate(roundTrip: Int64) -> Double {
+        let gain = isInSlowStart ? 2.5 : 1.25
+        return Double(window) * gain / max(Double(roundTrip) / 1e9, 1e-6)
     }
+}
+
+/// The cube root of a number that is not negative.
+private func cubeRoot(_ value: Double) -> Double {
+    guard value > 0 else { return 0 }
+    var root = max(value.squareRoot(), 1)
+    for _ in 0..<40 {
+        let next = (2 * root + value / (root * root)) / 3
+        if abs(next - root) < root * 1e-9 { return next }
+        root = next
+    }
+    return root
 }

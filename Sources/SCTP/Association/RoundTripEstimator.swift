@@ -1,43 +1,52 @@
 import SwarmBase
 
-/// Smoothed round-trip time and retransmission timeout (RFC 9260 §6.3.1).
+/// Smoothed round-trip time and retransmission timeout (RFC 9260 §6.3.1), in nanoseconds.
 struct RoundTripEstimator: Sendable {
-    private let initial: Duration
-    private let minimum: Duration
-    private let maximum: Duration
-    private var variation = Duration.zero
-    private var base: Duration
+    private let initial: Int64
+    private let minimum: Int64
+    private let maximum: Int64
+    private var variation: Int64 = 0
+    private var base: Int64
 
-    /// `nil` before the first measurement.
-    private(set) var smoothed: Duration?
-    /// The shortest measurement: an acknowledgement that comes sooner after a retransmission is of the original.
-    private(set) var shortest: Duration?
+    /// 0 before the first measurement.
+    private(set) var smoothedNanoseconds: Int64 = 0
+    /// The shortest measurement, 0 before the first: an acknowledgement that comes sooner after a retransmission is of
+    /// the original.
+    private(set) var shortestNanoseconds: Int64 = 0
     /// How often the timeout doubled since the last answer.
     private(set) var backoffs = 0
 
     init(_ configuration: SCTPConfiguration) {
-        initial = configuration.rtoInitial
-        minimum = configuration.rtoMin
-        maximum = configuration.rtoMax
-        base = initial
+        initial = max(1, configuration.rtoInitial.nanosecondsClamped)
+        minimum = configuration.rtoMin.nanosecondsClamped
+        maximum = max(1, min(configuration.rtoMax.nanosecondsClamped, 3600 * .second))
+        base = min(initial, maximum)
     }
 
+    /// The smoothed round trip; `nil` before the first measurement.
+    var smoothed: Duration? { smoothedNanoseconds == 0 ? nil : .nanoseconds(smoothedNanoseconds) }
+
+    /// The shortest measurement; `nil` before the first.
+    var shortest: Duration? { shortestNanoseconds == 0 ? nil : .nanoseconds(shortestNanoseconds) }
+
     /// The timeout, doubled for each expiry since the last answer.
-    var timeout: Duration { min(maximum, base * (1 << min(backoffs, 10))) }
+    var timeout: Duration { .nanoseconds(timeoutNanoseconds) }
+
+    /// The same in nanoseconds.
+    var timeoutNanoseconds: Int64 { min(maximum, base << Int64(min(backoffs, 10))) }
 
     /// Takes one measurement (C2, C3).
-    mutating func measure(_ sample: Duration) {
-        let sample = max(sample, .microseconds(1))
-        shortest = min(shortest ?? sample, sample)
-        if let smoothed {
-            let difference = smoothed > sample ? smoothed - sample : sample - smoothed
-            variation = variation * 3 / 4 + difference / 4
-            self.smoothed = smoothed * 7 / 8 + sample / 8
+    mutating func measure(_ nanoseconds: Int64) {
+        let sample = min(max(nanoseconds, 1000), 3600 * .second)
+        shortestNanoseconds = shortestNanoseconds == 0 ? sample : min(shortestNanoseconds, sample)
+        if smoothedNanoseconds > 0 {
+            variation = (variation * 3 + abs(smoothedNanoseconds - sample)) / 4
+            smoothedNanoseconds = (smoothedNanoseconds * 7 + sample) / 8
         } else {
-            smoothed = sample
+            smoothedNanoseconds = sample
             variation = sample / 2
         }
-        base = min(maximum, max(minimum, (smoothed ?? sample) + variation * 4))
+        base = min(maximum, max(minimum, smoothedNanoseconds + variation * 4))
     }
 
     /// The timer expired (§6.3.3 E2).
@@ -48,10 +57,10 @@ struct RoundTripEstimator: Sendable {
 
     /// Another path: what was measured says nothing any more.
     mutating func reset() {
-        smoothed = nil
-        shortest = nil
-        variation = .zero
-        base = initial
+        smoothedNanoseconds = 0
+        shortestNanoseconds = 0
+        variation = 0
+        base = min(initial, maximum)
         backoffs = 0
     }
 }

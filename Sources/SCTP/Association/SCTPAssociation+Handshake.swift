@@ -7,8 +7,9 @@ extension SCTPAssociation {
     private func initiation(cookie: [UInt8]? = nil, unrecognised: [[UInt8]] = []) -> InitiationChunk {
         InitiationChunk(
             tag: localTag, window: UInt32(clamping: window), outboundStreams: configuration.maxStreams,
-            inboundStreams: configuration.maxStreams, initialTSN: localInitialTSN, cookie: cookie,
-            unrecognised: unrecognised)
+            inboundStreams: configuration.maxStreams, initialTSN: localInitialTSN,
+            supportsInterleaving: configuration.offersInterleaving, acceptsZeroChecksum: configuration.isOverDTLS,
+            cookie: cookie, unrecognised: unrecognised)
     }
 
     /// The INIT packet, and T1-init.
@@ -112,6 +113,12 @@ extension SCTPAssociation {
         peerWindow = Int(parameters.window)
         tracker = TSNTracker(initial: parameters.initialTSN)
         outstanding.mayAbandon = parameters.supportsForwardTSN
+        if configuration.offersInterleaving, parameters.supportsInterleaving, outstanding.isEmpty {
+            queue.interleave()
+            outstanding.isInterleaved = true
+        }
+        // The peer keeps every message begun until it is whole: half its window for those.
+        queue.maxStartedBytes = max(Int(parameters.window) / 2, configuration.maxMessageSize)
         reset.expect(parameters.initialTSN)
     }
 
@@ -122,8 +129,10 @@ extension SCTPAssociation {
         isCookieEchoDue = false
         timers[.handshake] = nil
         // Data may have gone with the COOKIE ECHO.
-        if !outstanding.isEmpty { timers[.retransmission] = now + roundTrip.timeout }
-        events.append(.connected)
+        if !outstanding.isEmpty { timers[.retransmission] = now.adding(roundTrip.timeoutNanoseconds) }
+        lastReceived = now
+        watchPath(now: now)
+        inbox.append(.connected)
     }
 
     /// Where to send the news that a cookie, genuine but too old, was refused.

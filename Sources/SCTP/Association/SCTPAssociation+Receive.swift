@@ -5,8 +5,8 @@ extension SCTPAssociation {
     /// Takes one packet: the content of one DTLS record. What is malformed, has a wrong checksum, port or tag is
     /// dropped; a peer that breaks the protocol beyond repair is answered with ABORT.
     public mutating func handle(packet: [UInt8], now: Instant) {
-        guard let header = PacketHeader(packet: packet), header.sourcePort == configuration.port,
-            header.destinationPort == configuration.port
+        guard let header = PacketHeader(packet: packet, acceptsZero: configuration.isOverDTLS),
+            header.sourcePort == configuration.port, header.destinationPort == configuration.port
         else { return }
         var walker = ChunkWalker(packet: packet)
         var isFirst = true
@@ -14,7 +14,7 @@ extension SCTPAssociation {
         while let chunk = walker.next() {
             guard accepts(chunk, tag: header.verificationTag, isFirst: isFirst) else { return }
             isFirst = false
-            guard let type = ChunkType(rawValue: chunk.type) else {
+            guard let type = ChunkType(rawValue: chunk.type), type != .pad else {
                 let action = UnknownTypeAction(chunkType: chunk.type)
                 if action.reports { report(chunk, in: packet) }
                 if action.continues { continue }
@@ -24,7 +24,8 @@ extension SCTPAssociation {
             if state == .ended || type == .initiation { return }
         }
         if arrival.sawData { finish(arrival, now: now) }
-        noticeLife(now: now)
+        lastReceived = now
+        if roundTrip.backoffs >= 2 { noticeLife(now: now) }
     }
 
     /// What the DATA chunks of one packet ask for.
@@ -36,10 +37,10 @@ extension SCTPAssociation {
 
     /// The tag rules of RFC 9260 §8.5: INIT has none; ABORT and SHUTDOWN COMPLETE with the T bit carry the peer's own.
     private func accepts(_ chunk: RawChunk, tag: UInt32, isFirst: Bool) -> Bool {
-        switch ChunkType(rawValue: chunk.type) {
-        case .initiation:
+        switch chunk.type {
+        case ChunkType.initiation.rawValue:
             return isFirst && tag == 0
-        case .abort, .shutdownComplete:
+        case ChunkType.abort.rawValue, ChunkType.shutdownComplete.rawValue:
             if chunk.flags & 1 != 0 { return peer.map { $0.tag == tag } ?? false }
             return tag == localTag
         default:
@@ -50,6 +51,10 @@ extension SCTPAssociation {
     private mutating func handle(
         _ chunk: RawChunk, type: ChunkType, in packet: [UInt8], arrival: inout DataArrival, now: Instant
     ) {
+        if type == .data || type == .interleavedData {
+            handleData(chunk, in: packet, arrival: &arrival, now: now)
+            return
+        }
         switch type {
         case .initiation:
             if let chunk = InitiationChunk(chunk, in: packet) { handleInit(chunk, now: now) }
@@ -72,11 +77,10 @@ extension SCTPAssociation {
         case .cookieWait:
             if type == .abort { handleAbort(chunk, in: packet) }
             return
-        case .cookieEchoed where type == .data || type == .sack: handleCookieAck(now: now)
+        case .cookieEchoed where type == .sack: handleCookieAck(now: now)
         default: break
         }
         switch type {
-        case .data: handleData(chunk, in: packet, arrival: &arrival, now: now)
         case .sack:
             if let sack = SackChunk(chunk, in: packet) { handleSack(sack, now: now) }
         case .heartbeat: enqueueControl(.heartbeatAck, value: Array(packet[chunk.value]))
@@ -88,9 +92,12 @@ extension SCTPAssociation {
             if ErrorCause.first(in: chunk, of: packet) == ErrorCause.staleCookie { handleStaleCookie() }
         case .cookieAck: handleCookieAck(now: now)
         case .reconfiguration: handleReconfiguration(ReconfigurationChunk(chunk, in: packet), now: now)
-        case .forwardTSN:
+        case .forwardTSN where !queue.isInterleaved, .interleavedForwardTSN where queue.isInterleaved:
             if let forward = ForwardTSNChunk(chunk, in: packet) { handleForwardTSN(forward, now: now) }
-        case .initiation, .initiationAck, .cookieEcho, .heartbeatAck: break
+        case .heartbeatAck: handleHeartbeatAck(chunk, in: packet, now: now)
+        case .data, .interleavedData, .initiation, .initiationAck, .cookieEcho, .pad, .forwardTSN,
+            .interleavedForwardTSN:
+            break
         }
     }
 
@@ -113,13 +120,25 @@ extension SCTPAssociation {
     private mutating func handleData(
         _ raw: RawChunk, in packet: [UInt8], arrival: inout DataArrival, now: Instant
     ) {
+        if state == .cookieEchoed { handleCookieAck(now: now) }
         switch state {
         case .established, .shutdownPending, .shutdownSent: break
         default: return
         }
-        guard let chunk = DataChunk(raw, in: packet) else {
+        let isInterleaved = raw.type == ChunkType.interleavedData.rawValue
+        guard isInterleaved == queue.isInterleaved else {
+            // RFC 8260 §2.2.1: one or the other for the whole association.
             abort(
-                cause: raw.value.count == 12 ? ErrorCause.noUserData : ErrorCause.protocolViolation, text: "",
+                cause: ErrorCause.protocolViolation, text: "DATA and I-DATA mixed",
+                reason: .protocolViolation("DATA and I-DATA mixed"))
+            return
+        }
+        guard
+            let chunk = isInterleaved ? DataChunk(interleaved: raw, in: packet) : DataChunk(raw, in: packet)
+        else {
+            let header = (isInterleaved ? DataChunk.interleavedHeaderSize : DataChunk.headerSize) - 4
+            abort(
+                cause: raw.value.count == header ? ErrorCause.noUserData : ErrorCause.protocolViolation, text: "",
                 reason: .protocolViolation("DATA without user data"))
             return
         }
@@ -129,22 +148,27 @@ extension SCTPAssociation {
         }
         if chunk.flags.contains(.immediate) { arrival.wantsSack = true }
         let tsn = TSN(chunk.tsn, near: tracker.cumulative)
-        switch tracker.arrival(of: tsn, window: max(window / DataChunk.headerSize, 1024)) {
+        let kind = tracker.arrival(of: tsn, window: max(window / DataChunk.headerSize, 1024))
+        let hasRoom = hasRoom(for: chunk.payload.count, closesGap: kind == .next && tracker.hasGaps)
+        switch kind {
         case .duplicate:
             tracker.recordDuplicate(tsn)
             arrival.wantsSack = true
         case .refused:
             arrival.wantsSack = true
-        case .next where hasRoom(for: chunk.payload.count, closesGap: tracker.hasGaps),
-            .beyondGap where hasRoom(for: chunk.payload.count, closesGap: false):
+        case .next where hasRoom, .beyondGap where hasRoom:
             tracker.record(tsn)
-            guard reassembly.add(chunk, tsn: tsn, in: packet, ready: &ready) == .accepted else {
+            guard reassembly.add(chunk, tsn: tsn, in: packet, to: &inbox) == .accepted else {
                 abort(
                     cause: ErrorCause.protocolViolation, text: "message too large",
                     reason: .protocolViolation("a message larger than announced"))
                 return
             }
-            deliver()
+        case .next where inbox.unreadMessages == 0 && !tracker.hasGaps:
+            // Everything held is incomplete, and there is room for no more of it: nothing can ever move again.
+            abort(
+                cause: ErrorCause.outOfResource, text: "",
+                reason: .protocolViolation("more incomplete messages than fit the window"))
         case .next, .beyondGap:
             arrival.wantsSack = true
         }
@@ -152,23 +176,11 @@ extension SCTPAssociation {
 
     /// Whether a fragment may be kept. One that fills the lowest gap may overdraw: it lets go what waits behind it.
     private func hasRoom(for bytes: Int, closesGap: Bool) -> Bool {
-        let items = unreadMessages + reassembly.heldItems
+        let items = inbox.unreadMessages + reassembly.heldItems
         if bytes <= freeWindow, reassembly.runCount < Self.maxRuns { return true }
-        return closesGap && unreadBytes + reassembly.heldBytes < 2 * window && items < 2 * configuration.maxHeldItems
+        return closesGap && inbox.unreadBytes + reassembly.heldBytes < 2 * window
+            && items < 2 * configuration.maxHeldItems
             && reassembly.runCount < 2 * Self.maxRuns
-    }
-
-    /// Hands finished messages to the owner.
-    private mutating func deliver() {
-        guard !ready.isEmpty else { return }
-        for message in ready {
-            unreadBytes += message.payload.count
-            unreadMessages += 1
-            events.append(
-                .message(
-                    stream: message.stream, payloadProtocol: message.payloadProtocol, payload: message.payload))
-        }
-        ready.removeAll(keepingCapacity: true)
     }
 
     /// Decides on the SACK for a packet with DATA (RFC 9260 §6.2).
@@ -181,8 +193,8 @@ extension SCTPAssociation {
         didReceiveData = true
         if isFirst || arrival.wantsSack || arrival.hadGaps || tracker.hasGaps || packetsSinceSack >= 2 {
             isSackDue = true
-        } else if timers[.delayedSack] == nil {
-            timers[.delayedSack] = now + min(roundTrip.timeout / 2, configuration.sackDelay)
+        } else if !timers.isRunning(.delayedSack) {
+            timers[.delayedSack] = now.adding(min(roundTrip.timeoutNanoseconds / 2, sackDelay))
         }
         if state == .shutdownSent {
             // §9.2: each packet with DATA is answered by a SACK and a SHUTDOWN.
@@ -206,9 +218,8 @@ extension SCTPAssociation {
             return
         }
         tracker.advance(to: tsn)
-        reassembly.skip(to: tsn, streams: chunk.skipped, ready: &ready)
+        reassembly.skip(to: tsn, chunk: chunk, to: &inbox)
         if reassembly.runCount > 0 { reassembly.dropOrphans(cumulative: tracker.cumulative) }
-        deliver()
         performDeferredReset()
     }
 
@@ -246,7 +257,7 @@ extension SCTPAssociation {
 
     private mutating func perform(_ streams: [UInt16]?) {
         reassembly.reset(streams)
-        events.append(.incomingStreamsReset(streams))
+        inbox.append(.incomingStreamsReset(streams))
     }
 
     private mutating func respond(_ request: UInt32, _ result: ReconfigurationResult) {
@@ -261,56 +272,60 @@ extension SCTPAssociation {
         guard let request = reset.finish(number: number, result: result) else {
             // In progress there: ask again with the same number later.
             reset.isDue = false
-            timers[.reconfiguration] = now + roundTrip.timeout
+            timers[.reconfiguration] = now.adding(roundTrip.timeoutNanoseconds)
             return
         }
         timers[.reconfiguration] = nil
         let isPerformed = result == .performed || result == .nothingToDo
         for stream in request.streams { queue.reopen(stream, resetSequence: isPerformed) }
-        events.append(.outgoingStreamsReset(request.streams))
+        inbox.append(.outgoingStreamsReset(request.streams))
         queue.didDrainClosingStream = true
     }
 
     // MARK: SACK
 
     mutating func handleSack(_ sack: SackChunk, now: Instant) {
-        let tolerance = roundTrip.smoothed.map { max($0 / 4, .milliseconds(1)) }
         guard
             let acknowledgement = outstanding.acknowledge(
-                sack, countsAllMissing: congestion.isInRecovery, reorderingWindow: tolerance,
-                shortestRoundTrip: roundTrip.shortest, queue: &queue, now: now)
+                sack, isInRecovery: congestion.isInRecovery, estimator: roundTrip, queue: &queue, now: now)
         else { return }
         peerWindow = Int(sack.window)
         if let sample = acknowledgement.roundTrip { roundTrip.measure(sample) }
         if acknowledgement.bytesAcked > 0 || acknowledgement.cumulativeAdvanced {
             roundTrip.endBackoff()
             probesSinceAck = 0
+            expiriesInARow = 0
+            pathMTU.dataArrived()
         }
         congestion.acknowledged(
-            bytes: acknowledgement.bytesAcked, flight: acknowledgement.flightBefore,
-            cumulative: outstanding.cumulative, cumulativeAdvanced: acknowledgement.cumulativeAdvanced)
-        if !sack.duplicates.isEmpty { congestion.reportedDuplicates(sack.duplicates.count) }
-        if acknowledgement.losses > 0, congestion.lost(highestOutstanding: outstanding.nextTSN - 1) {
-            forcedPackets = max(forcedPackets, 1)
+            CongestionControl.Sample(
+                bytes: acknowledgement.bytesAcked, flight: acknowledgement.flightBefore,
+                cumulative: outstanding.cumulative, cumulativeAdvanced: acknowledgement.cumulativeAdvanced,
+                nextTSN: outstanding.nextTSN, roundTrip: acknowledgement.latestRoundTrip, now: now))
+        if !sack.duplicates.isEmpty {
+            congestion.reportedDuplicates(sack.duplicates.count)
+            outstanding.widenReorderingWindow()
         }
+        noticeLosses(acknowledgement.bytesLost)
+        timers[.reordering] = outstanding.reorderingDeadline
         if outstanding.isEmpty {
             timers[.retransmission] = nil
         } else if acknowledgement.cumulativeAdvanced {
-            timers[.retransmission] = now + roundTrip.timeout
+            timers[.retransmission] = now.adding(roundTrip.timeoutNanoseconds)
         }
-        scheduleForwardTSN(now: now)
+        if outstanding.didAbandon || outstanding.awaitsForwardTSN || isForwardTSNDue { scheduleForwardTSN(now: now) }
         scheduleProbe(now: now)
     }
 
     /// Whatever the peer sends shows that the path works again after silence: what was sent into the silence is sent
     /// again now, not when a doubled timeout ends.
     private mutating func noticeLife(now: Instant) {
-        guard roundTrip.backoffs >= 2, !outstanding.isEmpty, state != .ended, state != .cookieEchoed,
-            let last = lastExpiry, now - last >= max(roundTrip.smoothed ?? .zero, .milliseconds(100))
+        guard !outstanding.isEmpty, state != .ended, state != .cookieEchoed, let last = lastExpiry,
+            now.nanoseconds(since: last) >= max(roundTrip.smoothedNanoseconds, 100 * .millisecond)
         else { return }
         lastExpiry = now
         outstanding.loseAll(queue: &queue, now: now)
         isForwardTSNDue = outstanding.awaitsForwardTSN
-        timers[.retransmission] = now + roundTrip.timeout
+        timers[.retransmission] = now.adding(roundTrip.timeoutNanoseconds)
     }
 }

@@ -12,7 +12,7 @@ extension SCTPAssociation {
         case .shutdownReceived:
             state = .shutdownAckSent
             enqueueControl(.shutdownAck)
-            timers[.shutdown] = now + roundTrip.timeout
+            timers[.shutdown] = now.adding(roundTrip.timeoutNanoseconds)
         default:
             break
         }
@@ -23,7 +23,7 @@ extension SCTPAssociation {
         var value: [UInt8] = []
         value.append(uint32: tracker.cumulative.wire)
         enqueueControl(.shutdown, value: value)
-        timers[.shutdown] = now + roundTrip.timeout
+        timers[.shutdown] = now.adding(roundTrip.timeoutNanoseconds)
     }
 
     /// T2-shutdown expired.
@@ -37,7 +37,7 @@ extension SCTPAssociation {
         if state == .shutdownSent { enqueueShutdown(now: now) }
         if state == .shutdownAckSent {
             enqueueControl(.shutdownAck)
-            timers[.shutdown] = now + roundTrip.timeout
+            timers[.shutdown] = now.adding(roundTrip.timeoutNanoseconds)
         }
     }
 
@@ -53,7 +53,7 @@ extension SCTPAssociation {
             // Both began at once.
             state = .shutdownAckSent
             enqueueControl(.shutdownAck)
-            timers[.shutdown] = now + roundTrip.timeout
+            timers[.shutdown] = now.adding(roundTrip.timeoutNanoseconds)
         case .closed, .cookieWait, .cookieEchoed, .shutdownAckSent, .ended:
             break
         }

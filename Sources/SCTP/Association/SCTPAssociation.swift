@@ -2,7 +2,8 @@ import Crypto
 public import SwarmBase
 
 /// One SCTP association inside a DTLS session: the subset of RFC 9260 that data channels use (RFC 8831 §6), with
-/// partial reliability (RFC 3758) and stream reset (RFC 6525). Single-homed; no socket, no clock.
+/// partial reliability (RFC 3758), stream reset (RFC 6525), message interleaving (RFC 8260) and zero checksums (RFC 9653)
+/// where the peer has them too. Single-homed; no socket, no clock.
 ///
 /// After any `handle…` or command the owner drains `pollTransmit`, then `pollEvent`, and reads `nextTimeout` again.
 public struct SCTPAssociation: ~Copyable, Sendable {
@@ -28,13 +29,17 @@ public struct SCTPAssociation: ~Copyable, Sendable {
     /// Known from COOKIE-ECHOED on.
     var peer: PeerParameters?
     var timers = TimerTable()
-    var events = RingBuffer<SCTPEvent>(filler: .connected)
 
     // Handshake.
     var isInitDue = false
     var isCookieEchoDue = false
     var cookie: [UInt8] = []
     var handshakeInterval: Duration
+
+    // Configured times, in nanoseconds.
+    let sackDelay: Int64
+    let peerSackDelay: Int64
+    let heartbeatInterval: Int64?
 
     // Sending.
     var queue = SendQueue()
@@ -48,6 +53,13 @@ public struct SCTPAssociation: ~Copyable, Sendable {
     var forcedPackets = 0
     var probesSinceAck = 0
     var lastExpiry: Instant?
+    /// Expiries of the retransmission timer since the peer acknowledged anything.
+    var expiriesInARow = 0
+    var pathMTU: PathMTU
+    var unansweredHeartbeats = 0
+    var lastReceived = Instant.zero
+    /// Numbers up to this one may belong to fragments that are larger than a packet of the base size holds.
+    var oversizedThrough: TSN?
     var isForwardTSNDue = false
     var lastForwardTSN: Instant?
     /// Whole chunks that wait to be bundled.
@@ -59,12 +71,9 @@ public struct SCTPAssociation: ~Copyable, Sendable {
     // Receiving.
     var tracker: TSNTracker
     var reassembly: Reassembly
-    /// Scratch for the messages one packet completes.
-    var ready: [ReceivedMessage] = []
-    /// Bytes and number of messages handed out and not released.
-    var unreadBytes = 0
-    var unreadMessages = 0
+    var inbox = Inbox()
     var window: Int
+    var maxWindow: Int
     var releasedSinceGrowth = 0
     var advertisedWindow = 0
     var isSackDue = false
@@ -95,13 +104,20 @@ public struct SCTPAssociation: ~Copyable, Sendable {
         localInitialTSN = initialTSN
         cookieKey = SymmetricKey(data: entropy.bytes(32))
         handshakeInterval = configuration.rtoInitial
-        outstanding = OutstandingData(initialTSN: initialTSN)
+        sackDelay = max(0, configuration.sackDelay.nanosecondsClamped)
+        peerSackDelay = max(0, configuration.peerSackDelay.nanosecondsClamped)
+        heartbeatInterval = configuration.heartbeatInterval.map { max(.millisecond, $0.nanosecondsClamped) }
+        outstanding = OutstandingData(initialTSN: initialTSN, packetSize: configuration.maxPacketSize)
+        pathMTU = PathMTU(configuration)
         roundTrip = RoundTripEstimator(configuration)
         congestion = CongestionControl(configuration)
         pacer = Pacer(configuration)
         tracker = TSNTracker(initial: 0)
         reassembly = Reassembly(maxMessageSize: configuration.maxMessageSize)
-        window = configuration.receiveWindow
+        // A window that the largest message fills would never see its end.
+        let least = configuration.maxMessageSize + configuration.maxMessageSize / 4
+        window = max(configuration.receiveWindow, least)
+        maxWindow = max(configuration.maxReceiveWindow, window)
         reset = StreamReset(localInitialTSN: initialTSN)
     }
 
@@ -123,9 +139,11 @@ public struct SCTPAssociation: ~Copyable, Sendable {
         _ payload: [UInt8], payloadProtocol: UInt32, on stream: UInt16, options: SCTPSendOptions = .init(),
         now: Instant
     ) throws(SCTPError) {
-        guard queue.bufferedBytes + payload.count <= configuration.maxBufferedBytes || state == .ended else {
-            throw .bufferFull
-        }
+        // A message larger than the buffer goes when nothing else waits.
+        let isFull =
+            queue.bufferedBytes > 0 && queue.bufferedBytes + payload.count > configuration.maxBufferedBytes
+            || queue.waitingMessages >= configuration.maxBufferedMessages
+        guard !isFull || state == .ended else { throw .bufferFull }
         try enqueue(payload, payloadProtocol: payloadProtocol, on: stream, options: options, now: now)
     }
 
@@ -158,8 +176,8 @@ public struct SCTPAssociation: ~Copyable, Sendable {
         if let peer, !peer.supportsReconfiguration {
             // Such a peer keeps its streams for ever; at least ours are at an end here.
             for stream in streams { queue.close(stream, discarding: true) }
-            events.append(.outgoingStreamsReset(streams))
-            events.append(.incomingStreamsReset(streams))
+            inbox.append(.outgoingStreamsReset(streams))
+            inbox.append(.incomingStreamsReset(streams))
             return
         }
         for stream in streams { queue.close(stream, discarding: discarding) }
@@ -187,6 +205,9 @@ public struct SCTPAssociation: ~Copyable, Sendable {
         congestion.reset()
         roundTrip.reset()
         pacer.reset()
+        outstanding.forgetPath()
+        pathMTU.reset()
+        expiriesInARow = 0
         timers[.pacing] = nil
         probesSinceAck = 0
         handshakeInterval = configuration.rtoInitial
@@ -197,8 +218,10 @@ public struct SCTPAssociation: ~Copyable, Sendable {
         case .cookieEchoed: repeatCookieEcho(now: now)
         case .established, .shutdownPending, .shutdownReceived, .shutdownSent, .shutdownAckSent:
             outstanding.loseAll(queue: &queue, now: now)
-            if !outstanding.isEmpty { timers[.retransmission] = now + roundTrip.timeout }
+            if !outstanding.isEmpty { timers[.retransmission] = now.adding(roundTrip.timeoutNanoseconds) }
             timers[.tailLossProbe] = nil
+            timers[.reordering] = nil
+            watchPath(now: now)
             isForwardTSNDue = outstanding.awaitsForwardTSN
             reset.attempts = 0
             reset.isDue = reset.current != nil
@@ -209,11 +232,10 @@ public struct SCTPAssociation: ~Copyable, Sendable {
 
     /// The owner has read `bytes` of the messages it was given in `count` messages: the window reopens.
     public mutating func release(_ bytes: Int, messages count: Int = 1, now: Instant) {
-        unreadBytes = max(0, unreadBytes - bytes)
-        unreadMessages = max(0, unreadMessages - count)
+        inbox.release(bytes, messages: count)
         releasedSinceGrowth += bytes
-        if releasedSinceGrowth >= window, unreadBytes == 0, window < configuration.maxReceiveWindow {
-            window = min(window * 2, configuration.maxReceiveWindow)
+        if releasedSinceGrowth >= window, inbox.unreadBytes == 0, window < maxWindow {
+            window = min(window * 2, maxWindow)
             releasedSinceGrowth = 0
         }
         // RFC 9260 §6.2: the peer is told of a window that was small and is wide again.
@@ -225,8 +247,7 @@ public struct SCTPAssociation: ~Copyable, Sendable {
 
     /// The owner holds a message again that it had released.
     mutating func charge(_ bytes: Int) {
-        unreadBytes += bytes
-        unreadMessages += 1
+        inbox.charge(bytes)
     }
 
     // MARK: Output
@@ -234,11 +255,14 @@ public struct SCTPAssociation: ~Copyable, Sendable {
     /// The next event.
     public mutating func pollEvent() -> SCTPEvent? {
         if !queue.fallenLow.isEmpty {
-            for stream in queue.fallenLow { events.append(.bufferedAmountLow(stream)) }
+            for stream in queue.fallenLow { inbox.append(.bufferedAmountLow(stream)) }
             queue.fallenLow.removeAll(keepingCapacity: true)
         }
-        return events.popFirst()
+        return inbox.popFirst()
     }
+
+    /// Whether there is no event to take.
+    var isQuiet: Bool { inbox.isEmpty && queue.fallenLow.isEmpty }
 
     /// When `handleTimeout` wants to be called.
     public var nextTimeout: Instant? { timers.next }
@@ -273,10 +297,41 @@ public struct SCTPAssociation: ~Copyable, Sendable {
     /// The congestion window in bytes.
     public var congestionWindow: Int { congestion.window }
 
+    /// How large packets may be now, in bytes: `maxPacketSize`, or what probes have found to pass.
+    public var packetSize: Int { pathMTU.size }
+
+    /// Whether fragments are under way that were cut for larger packets than `packetSize` is now. They cannot be cut again
+    /// (RFC 9260 §6.9), so as long as this is true the owner must let the network fragment what is larger.
+    public var exceedsPacketSize: Bool {
+        guard let last = oversizedThrough else { return false }
+        return outstanding.cumulative < last && pathMTU.size == configuration.maxPacketSize
+    }
+
+    /// Whether messages interleave (I-DATA, RFC 8260): both sides offered it.
+    public var isInterleaving: Bool { queue.isInterleaved }
+
+    /// Whether packets leave without a checksum (RFC 9653): DTLS carries them, and the peer accepts it.
+    public var omitsChecksum: Bool { configuration.isOverDTLS && peer?.acceptsZeroChecksum == true }
+
+    /// What a stream gets of the association beside others that have something to send, when messages interleave:
+    /// 128 (low) to 1024 (extra high), RFC 8831 §6.4.
+    public mutating func setPriority(_ priority: UInt16, of stream: UInt16) {
+        queue.setWeight(priority, of: stream)
+    }
+
     /// What the peer may still send.
+    ///
+    /// Interleaved messages that are all incomplete can fill the window among them, when nothing the owner does would make
+    /// room; then it is extended, to twice its size at most.
     var freeWindow: Int {
-        guard unreadMessages + reassembly.heldItems < configuration.maxHeldItems else { return 0 }
-        return max(0, window - unreadBytes - reassembly.heldBytes)
+        let items = inbox.unreadMessages + reassembly.heldItems
+        guard items < configuration.maxHeldItems else { return 0 }
+        let held = reassembly.heldBytes
+        let free = window - inbox.unreadBytes - held
+        if free < window / 8, inbox.unreadMessages == 0, !tracker.hasGaps {
+            return max(0, min(window / 8, 2 * window - held))
+        }
+        return max(0, free)
     }
 
     // MARK: Ending
@@ -298,11 +353,10 @@ public struct SCTPAssociation: ~Copyable, Sendable {
         state = .ended
         timers.stopAll()
         queue.removeAll()
-        outstanding = OutstandingData(initialTSN: localInitialTSN)
+        outstanding = OutstandingData(initialTSN: localInitialTSN, packetSize: configuration.maxPacketSize)
         reassembly = Reassembly(maxMessageSize: configuration.maxMessageSize)
         control.removeAll()
-        ready = []
-        events.append(.closed(reason))
+        inbox.append(.closed(reason))
     }
 
     /// Queues a whole packet with a tag of its own.

@@ -27,7 +27,9 @@ struct StateCookie: Equatable, Sendable {
         writer.integer(peer.window)
         writer.integer(peer.outboundStreams)
         writer.integer(peer.inboundStreams)
-        writer.integer(UInt8(peer.supportsForwardTSN ? 1 : 0) | UInt8(peer.supportsReconfiguration ? 2 : 0))
+        writer.integer(
+            UInt8(peer.supportsForwardTSN ? 1 : 0) | UInt8(peer.supportsReconfiguration ? 2 : 0)
+                | UInt8(peer.supportsInterleaving ? 4 : 0) | UInt8(peer.acceptsZeroChecksum ? 8 : 0))
         writer.append(HMAC<SHA256>.authenticationCode(for: writer.bytes, using: key))
         return writer.bytes
     }
@@ -54,7 +56,8 @@ struct StateCookie: Equatable, Sendable {
             created: instant, localTag: localTag,
             peer: PeerParameters(
                 tag: tag, initialTSN: initialTSN, window: window, outboundStreams: outbound, inboundStreams: inbound,
-                supportsForwardTSN: flags & 1 != 0, supportsReconfiguration: flags & 2 != 0))
+                supportsForwardTSN: flags & 1 != 0, supportsReconfiguration: flags & 2 != 0,
+                supportsInterleaving: flags & 4 != 0, acceptsZeroChecksum: flags & 8 != 0))
     }
 }
 
@@ -67,6 +70,8 @@ struct PeerParameters: Equatable, Sendable {
     var inboundStreams: UInt16
     var supportsForwardTSN: Bool
     var supportsReconfiguration: Bool
+    var supportsInterleaving = false
+    var acceptsZeroChecksum = false
 }
 
 extension PeerParameters {
@@ -74,6 +79,7 @@ extension PeerParameters {
         self.init(
             tag: chunk.tag, initialTSN: chunk.initialTSN, window: chunk.window,
             outboundStreams: chunk.outboundStreams, inboundStreams: chunk.inboundStreams,
-            supportsForwardTSN: chunk.supportsForwardTSN, supportsReconfiguration: chunk.supportsReconfiguration)
+            supportsForwardTSN: chunk.supportsForwardTSN, supportsReconfiguration: chunk.supportsReconfiguration,
+            supportsInterleaving: chunk.supportsInterleaving, acceptsZeroChecksum: chunk.acceptsZeroChecksum)
     }
 }

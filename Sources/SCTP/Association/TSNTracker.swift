@@ -47,7 +47,7 @@ struct TSNTracker: Sendable {
     mutating func record(_ tsn: TSN) {
         if tsn == cumulative.next {
             cumulative = tsn
-            absorb()
+            if !gaps.isEmpty { absorb() }
             return
         }
         guard let last = gaps.last, tsn <= last.last else {

@@ -1,4 +1,4 @@
-/// The chunk types of this subset (RFC 9260 §3.2, RFC 3758, RFC 6525).
+/// The chunk types of this subset (RFC 9260 §3.2, RFC 3758, RFC 4820, RFC 6525, RFC 8260).
 enum ChunkType: UInt8, Sendable {
     case data = 0
     case initiation = 1
@@ -13,8 +13,11 @@ enum ChunkType: UInt8, Sendable {
     case cookieEcho = 10
     case cookieAck = 11
     case shutdownComplete = 14
+    case interleavedData = 64
     case reconfiguration = 130
+    case pad = 132
     case forwardTSN = 192
+    case interleavedForwardTSN = 194
 }
 
 /// What to do with a chunk or parameter type nobody here knows: its two highest bits say so (RFC 9260 §3.2, §3.2.1).

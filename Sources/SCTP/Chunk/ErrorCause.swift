@@ -1,6 +1,7 @@
 /// The error causes this end sends or understands (RFC 9260 §3.3.10).
 enum ErrorCause {
     static let staleCookie: UInt16 = 3
+    static let outOfResource: UInt16 = 4
     static let unrecognisedChunk: UInt16 = 6
     static let unrecognisedParameters: UInt16 = 8
     static let noUserData: UInt16 = 9

@@ -8,6 +8,10 @@ struct InitiationChunk: Equatable, Sendable {
     var initialTSN: UInt32
     var supportsForwardTSN = false
     var supportsReconfiguration = false
+    /// I-DATA and I-FORWARD-TSN are both listed (RFC 8260 §2.2.1).
+    var supportsInterleaving = false
+    /// The sender takes packets without a checksum, because DTLS carries them (RFC 9653 §4).
+    var acceptsZeroChecksum = false
     /// The state cookie; only an INIT ACK has one.
     var cookie: [UInt8]?
     /// Whole parameters (header included) whose type asks to be reported.
@@ -19,16 +23,19 @@ struct InitiationChunk: Equatable, Sendable {
         static let unrecognised: UInt16 = 8
         static let forwardTSNSupported: UInt16 = 0xc000
         static let supportedExtensions: UInt16 = 0x8008
+        static let zeroChecksumAcceptable: UInt16 = 0x8001
         /// Known, and of no meaning to a single-homed association inside DTLS.
         static let skipped: Set<UInt16> = [
-            5, 6, 9, 11, 12, 0x8000, 0x8001, 0x8002, 0x8003, 0x8004, 0xc001, 0xc002, 0xc003, 0xc004, 0xc005, 0xc006,
+            5, 6, 9, 11, 12, 0x8000, 0x8002, 0x8003, 0x8004, 0xc001, 0xc002, 0xc003, 0xc004, 0xc005, 0xc006,
         ]
+        /// The error detection method "SCTP over DTLS" (RFC 9653 §4.1).
+        static let overDTLS: UInt32 = 1
     }
 
     init(
         tag: UInt32, window: UInt32, outboundStreams: UInt16, inboundStreams: UInt16, initialTSN: UInt32,
-        supportsForwardTSN: Bool = true, supportsReconfiguration: Bool = true, cookie: [UInt8]? = nil,
-        unrecognised: [[UInt8]] = []
+        supportsForwardTSN: Bool = true, supportsReconfiguration: Bool = true, supportsInterleaving: Bool = false,
+        acceptsZeroChecksum: Bool = false, cookie: [UInt8]? = nil, unrecognised: [[UInt8]] = []
     ) {
         self.tag = tag
         self.window = window
@@ -37,6 +44,8 @@ struct InitiationChunk: Equatable, Sendable {
         self.initialTSN = initialTSN
         self.supportsForwardTSN = supportsForwardTSN
         self.supportsReconfiguration = supportsReconfiguration
+        self.supportsInterleaving = supportsInterleaving
+        self.acceptsZeroChecksum = acceptsZeroChecksum
         self.cookie = cookie
         self.unrecognised = unrecognised
     }
@@ -61,9 +70,17 @@ struct InitiationChunk: Equatable, Sendable {
             case Parameter.forwardTSNSupported:
                 supportsForwardTSN = true
             case Parameter.supportedExtensions:
-                for type in packet[value] {
-                    if type == ChunkType.forwardTSN.rawValue { supportsForwardTSN = true }
-                    if type == ChunkType.reconfiguration.rawValue { supportsReconfiguration = true }
+                let listed = packet[value]
+                if listed.contains(ChunkType.forwardTSN.rawValue) { supportsForwardTSN = true }
+                if listed.contains(ChunkType.reconfiguration.rawValue) { supportsReconfiguration = true }
+                if listed.contains(ChunkType.interleavedData.rawValue),
+                    listed.contains(ChunkType.interleavedForwardTSN.rawValue)
+                {
+                    supportsInterleaving = true
+                }
+            case Parameter.zeroChecksumAcceptable:
+                if value.count >= 4, packet.uint32(at: value.lowerBound) == Parameter.overDTLS {
+                    acceptsZeroChecksum = true
                 }
             case _ where Parameter.skipped.contains(type):
                 continue
@@ -93,7 +110,15 @@ struct InitiationChunk: Equatable, Sendable {
             extensions.append(ChunkType.forwardTSN.rawValue)
         }
         if supportsReconfiguration { extensions.insert(ChunkType.reconfiguration.rawValue, at: 0) }
+        if supportsInterleaving {
+            extensions += [ChunkType.interleavedData.rawValue, ChunkType.interleavedForwardTSN.rawValue]
+        }
         if !extensions.isEmpty { value.appendParameter(Parameter.supportedExtensions, value: extensions) }
+        if acceptsZeroChecksum {
+            var method: [UInt8] = []
+            method.append(uint32: Parameter.overDTLS)
+            value.appendParameter(Parameter.zeroChecksumAcceptable, value: method)
+        }
         for parameter in unrecognised { value.appendParameter(Parameter.unrecognised, value: parameter) }
         packet.appendChunk(type, value: value)
     }

@@ -11,9 +11,12 @@ struct PacketHeader: Equatable, Sendable {
 
     /// Reads the header of a packet whose CRC32C is right.
     ///
+    /// - Parameter acceptsZero: whether a checksum of zero stands for none (RFC 9653 §5.3).
     /// - Returns: `nil` when the packet is too short for a chunk or its checksum is wrong.
-    init?(packet: [UInt8]) {
-        guard packet.count >= Self.size + 4, packet.checksumField == packet.packetChecksum else { return nil }
+    init?(packet: [UInt8], acceptsZero: Bool = false) {
+        guard packet.count >= Self.size + 4 else { return nil }
+        let field = packet.checksumField
+        guard (acceptsZero && field == 0) || field == packet.packetChecksum else { return nil }
         sourcePort = packet.uint16(at: 0)
         destinationPort = packet.uint16(at: 2)
         verificationTag = packet.uint32(at: 4)
@@ -35,15 +38,16 @@ struct PacketHeader: Equatable, Sendable {
 }
 
 extension [UInt8] {
-    /// The big-endian number at `index`; the caller has checked the bounds.
+    /// The big-endian number at `index`; traps past the end, which callers have excluded.
+    ///
+    /// Any bit pattern is an integer, so the load is unsafe in name only: its bounds are checked in every build.
     func uint16(at index: Int) -> UInt16 {
-        UInt16(self[index]) << 8 | UInt16(self[index + 1])
+        UInt16(bigEndian: unsafe span.bytes.unsafeLoadUnaligned(fromByteOffset: index, as: UInt16.self))
     }
 
-    /// The big-endian number at `index`; the caller has checked the bounds.
+    /// The big-endian number at `index`; traps past the end, which callers have excluded.
     func uint32(at index: Int) -> UInt32 {
-        UInt32(self[index]) << 24 | UInt32(self[index + 1]) << 16 | UInt32(self[index + 2]) << 8
-            | UInt32(self[index + 3])
+        UInt32(bigEndian: unsafe span.bytes.unsafeLoadUnaligned(fromByteOffset: index, as: UInt32.self))
     }
 
     mutating func append(uint16 value: UInt16) {
@@ -84,7 +88,7 @@ extension [UInt8] {
 
     /// The checksum field: unlike every other field it is stored least significant byte first.
     var checksumField: UInt32 {
-        UInt32(self[8]) | UInt32(self[9]) << 8 | UInt32(self[10]) << 16 | UInt32(self[11]) << 24
+        uint32(at: 8).byteSwapped
     }
 
     /// Computes and stores the checksum of a finished packet.

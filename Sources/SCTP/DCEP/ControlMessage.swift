@@ -28,8 +28,7 @@ enum ControlMessage: Equatable, Sendable {
     }
 
     private static func options(_ reader: inout ByteReader) throws(Malformed) -> DataChannelOptions {
-        // The priority has no meaning on the wire: browsers write different values for the same thing.
-        guard let type = reader.integer(UInt8.self), reader.integer(UInt16.self) != nil,
+        guard let type = reader.integer(UInt8.self), let priority = reader.integer(UInt16.self),
             let parameter = reader.integer(UInt32.self), let labelCount = reader.integer(UInt16.self),
             let protocolCount = reader.integer(UInt16.self), let label = reader.bytes(Int(labelCount)),
             let name = reader.bytes(Int(protocolCount))
@@ -44,7 +43,8 @@ enum ControlMessage: Equatable, Sendable {
         guard let label = String(validating: label, as: UTF8.self), let name = String(validating: name, as: UTF8.self)
         else { throw .invalidText }
         return DataChannelOptions(
-            label: label, protocol: name, isOrdered: type & 0x80 == 0, reliability: reliability)
+            label: label, protocol: name, isOrdered: type & 0x80 == 0, reliability: reliability,
+            priority: priority)
     }
 
     /// The message's bytes.
@@ -66,8 +66,7 @@ enum ControlMessage: Equatable, Sendable {
                 case .maxPacketLifeTime(let milliseconds): (2, UInt32(milliseconds))
                 }
             writer.integer(type | unordered)
-            // 256 is "normal" (RFC 8831 §6.4).
-            writer.integer(UInt16(256))
+            writer.integer(options.priority)
             writer.integer(parameter)
             writer.integer(UInt16(label.count))
             writer.integer(UInt16(name.count))

@@ -11,6 +11,9 @@ public struct DataChannelOptions: Hashable, Sendable {
     public var isOrdered: Bool
     /// How far a message is worth repeating.
     public var reliability: Reliability
+    /// What the channel gets of the connection beside others that have something to send, if the peer can mix messages
+    /// (RFC 8260): 128 is low, 256 normal, 512 high, 1024 extra high (RFC 8831 §6.4); 0 counts as normal.
+    public var priority: UInt16
     /// The channel's number when both sides agreed on it by other means; then nothing is negotiated.
     public var negotiatedID: DataChannelID?
 
@@ -26,12 +29,13 @@ public struct DataChannelOptions: Hashable, Sendable {
 
     public init(
         label: String, protocol: String = "", isOrdered: Bool = true, reliability: Reliability = .reliable,
-        negotiatedID: DataChannelID? = nil
+        priority: UInt16 = 256, negotiatedID: DataChannelID? = nil
     ) {
         self.label = label
         self.protocol = `protocol`
         self.isOrdered = isOrdered
         self.reliability = reliability
+        self.priority = priority
         self.negotiatedID = negotiatedID
     }
 
@@ -54,18 +58,20 @@ public enum DataChannelMessageKind: Hashable, Sendable {
 }
 
 /// What the channels tell their owner.
+///
+/// Messages are the bulk of it, so the large cases are kept apart in memory.
 public enum DataChannelEvent: Equatable, Sendable {
     /// The association is up.
     case connected
     /// A channel can be used: the peer opened it, or has acknowledged ours, or it is a negotiated one.
-    case open(DataChannelID, DataChannelOptions, byPeer: Bool)
+    indirect case open(DataChannelID, DataChannelOptions, byPeer: Bool)
     case message(DataChannelID, DataChannelMessageKind, [UInt8])
     /// The bytes waiting on a channel fell to its threshold.
     case bufferedAmountLow(DataChannelID)
     /// Both directions of a channel are closed, and its number is free again.
     case closed(DataChannelID)
     /// The association is over; `closed` was told of every channel.
-    case disconnected(SCTPCloseReason)
+    indirect case disconnected(SCTPCloseReason)
 }
 
 /// Why a command was refused.

@@ -35,7 +35,7 @@ public struct DataChannelTransport: ~Copyable, Sendable {
     private var association: SCTPAssociation
     private let firstID: DataChannelID
     private let maxOutgoingSize: Int
-    private var channels: [DataChannelID: Channel] = [:]
+    private var channels = ChannelTable<Channel>()
     private var early: [EarlyMessage] = []
     private var earlyBytes = 0
     /// No number of our parity below this one is free.
@@ -87,8 +87,9 @@ public struct DataChannelTransport: ~Copyable, Sendable {
             throw .nameTooLong
         }
         if let id = options.negotiatedID {
-            guard Int(id) < maxChannels, channels[id] == nil else { throw .idUnavailable(id) }
+            guard Int(id) < maxChannels, !channels.contains(id) else { throw .idUnavailable(id) }
             channels[id] = Channel(options: options)
+            association.setPriority(options.priority, of: id)
             if isConnected {
                 channels[id]?.phase = .open
                 events.append(.open(id, options, byPeer: false))
@@ -98,6 +99,7 @@ public struct DataChannelTransport: ~Copyable, Sendable {
         }
         let id = try takeFreeID()
         channels[id] = Channel(options: options)
+        association.setPriority(options.priority, of: id)
         do {
             try sendControl(.open(options), on: id)
         } catch {
@@ -113,10 +115,13 @@ public struct DataChannelTransport: ~Copyable, Sendable {
     ) throws(DataChannelError) {
         self.now = now
         guard !isDisconnected else { throw .disconnected }
-        guard let channel = channels[id], channel.phase != .closing else { throw .notOpen }
+        guard
+            let (phase, isOrdered, reliability) = channels.read(
+                id, { ($0.phase, $0.options.isOrdered, $0.options.reliability) }), phase != .closing
+        else { throw .notOpen }
         guard payload.count <= maxOutgoingSize else { throw .messageTooLarge(limit: maxOutgoingSize) }
-        var options = SCTPSendOptions(isUnordered: !channel.options.isOrdered && channel.phase == .open)
-        switch channel.options.reliability {
+        var options = SCTPSendOptions(isUnordered: !isOrdered && phase == .open)
+        switch reliability {
         case .reliable: break
         case .maxRetransmits(let count): options.maxRetransmits = count
         case .maxPacketLifeTime(let milliseconds): options.lifetime = .milliseconds(Int64(milliseconds))
@@ -140,7 +145,7 @@ public struct DataChannelTransport: ~Copyable, Sendable {
     /// Closes a channel: what was sent is flushed, then both directions are reset (RFC 8831 §6.7).
     public mutating func close(_ id: DataChannelID, now: Instant) {
         self.now = now
-        guard let channel = channels[id], channel.phase != .closing else { return }
+        guard let phase = channels.read(id, { $0.phase }), phase != .closing else { return }
         channels[id]?.phase = .closing
         association.resetStreams([id])
         pump()
@@ -169,7 +174,7 @@ public struct DataChannelTransport: ~Copyable, Sendable {
 
     /// At or below how many waiting bytes `bufferedAmountLow` tells of a channel; 0 at first.
     public mutating func setBufferedAmountLowThreshold(_ bytes: Int, of id: DataChannelID) {
-        guard channels[id] != nil else { return }
+        guard channels.contains(id) else { return }
         association.setBufferedAmountLowThreshold(bytes, of: id)
     }
 
@@ -199,7 +204,7 @@ public struct DataChannelTransport: ~Copyable, Sendable {
 
     /// The next event.
     public mutating func pollEvent() -> DataChannelEvent? {
-        if events.isEmpty { pump() }
+        if events.isEmpty, !association.isQuiet { pump() }
         guard let event = events.popFirst() else { return nil }
         if case .message(_, _, let payload) = event {
             association.release(Self.charge(payload), now: now)
@@ -238,7 +243,7 @@ public struct DataChannelTransport: ~Copyable, Sendable {
             case .connected: connected()
             case .message(let stream, let identifier, let payload):
                 receive(payload, payloadProtocol: identifier, on: stream)
-            case .incomingStreamsReset(let streams): incomingReset(streams ?? channels.keys.sorted())
+            case .incomingStreamsReset(let streams): incomingReset(streams ?? channels.ids)
             case .outgoingStreamsReset(let streams): outgoingReset(streams)
             case .bufferedAmountLow(let id):
                 if let channel = channels[id], channel.isAnnounced, channel.phase != .closing {
@@ -255,7 +260,7 @@ public struct DataChannelTransport: ~Copyable, Sendable {
     private mutating func connected() {
         isConnected = true
         events.append(.connected)
-        for id in channels.keys.sorted() {
+        for id in channels.ids {
             guard let channel = channels[id] else { continue }
             if Int(id) >= maxChannels {
                 // The peer takes fewer streams than we hoped.
@@ -270,10 +275,8 @@ public struct DataChannelTransport: ~Copyable, Sendable {
 
     private mutating func disconnect(_ reason: SCTPCloseReason) {
         isDisconnected = true
-        for (id, channel) in channels.sorted(by: { $0.key < $1.key }) where channel.isAnnounced {
-            events.append(.closed(id))
-        }
-        channels = [:]
+        for id in channels.ids where channels[id]?.isAnnounced == true { events.append(.closed(id)) }
+        channels.removeAll()
         early = []
         earlyBytes = 0
         events.append(.disconnected(reason))
@@ -298,17 +301,17 @@ public struct DataChannelTransport: ~Copyable, Sendable {
     }
 
     private mutating func receive(_ payload: [UInt8], kind: DataChannelMessageKind, on id: DataChannelID) {
-        guard let channel = channels[id] else {
+        guard let phase = channels.read(id, { $0.phase }) else {
             keepEarly(EarlyMessage(id: id, kind: kind, payload: payload))
             association.release(Self.charge(payload), now: now)
             return
         }
-        guard channel.phase != .closing else {
+        guard phase != .closing else {
             association.release(Self.charge(payload), now: now)
             return
         }
-        if channel.phase == .opening { acknowledged(id) }
-        if kind == .text, String(validating: payload, as: UTF8.self) == nil {
+        if phase == .opening { acknowledged(id) }
+        if kind == .text, (try? UTF8Span(validating: payload.span)) == nil {
             association.release(Self.charge(payload), now: now)
             close(id, now: now)
             return
@@ -352,18 +355,19 @@ public struct DataChannelTransport: ~Copyable, Sendable {
             message = try ControlMessage(parsing: bytes)
         } catch {
             // What cannot be understood as an OPEN still took the number: give it back.
-            if channels[id] == nil { refuse(id) }
+            if !channels.contains(id) { refuse(id) }
             return
         }
         switch message {
         case .ack:
             if channels[id]?.phase == .opening { acknowledged(id) }
         case .open(let options):
-            guard id != .max, id & 1 != firstID, Int(id) < maxChannels, channels[id] == nil else {
-                if channels[id] != nil { close(id, now: now) } else { refuse(id) }
+            guard id != .max, id & 1 != firstID, Int(id) < maxChannels, !channels.contains(id) else {
+                if channels.contains(id) { close(id, now: now) } else { refuse(id) }
                 return
             }
             channels[id] = Channel(options: options, phase: .open)
+            association.setPriority(options.priority, of: id)
             events.append(.open(id, options, byPeer: true))
             // Refused only while the association ends; then nobody waits for it.
             try? sendControl(.ack, on: id)
@@ -379,7 +383,7 @@ public struct DataChannelTransport: ~Copyable, Sendable {
 
     /// Answers an OPEN that cannot be accepted with a reset of its stream (RFC 8832 §6).
     private mutating func refuse(_ id: DataChannelID) {
-        guard channels[id] == nil, Int(id) < maxChannels else { return }
+        guard !channels.contains(id), Int(id) < maxChannels else { return }
         forgetEarly(id)
         channels[id] = Channel(options: DataChannelOptions(label: ""), phase: .closing, isAnnounced: false)
         association.resetStreams([id])
@@ -395,7 +399,7 @@ public struct DataChannelTransport: ~Copyable, Sendable {
 
     private mutating func takeFreeID() throws(DataChannelError) -> DataChannelID {
         var candidate = lowestFreeID
-        while let id = DataChannelID(exactly: candidate), channels[id] != nil { candidate += 2 }
+        while let id = DataChannelID(exactly: candidate), channels.contains(id) { candidate += 2 }
         guard candidate < maxChannels, let id = DataChannelID(exactly: candidate) else { throw .noFreeID }
         lowestFreeID = candidate + 2
         return id

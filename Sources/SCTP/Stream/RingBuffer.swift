@@ -37,8 +37,9 @@ struct RingBuffer<Element: Sendable>: Sendable {
 
     mutating func popFirst() -> Element? {
         guard count > 0 else { return nil }
-        let element = storage[head]
-        storage[head] = filler
+        // Moved out, not copied: no reference is counted.
+        var element = filler
+        swap(&element, &storage[head])
         head = (head + 1) & (storage.count - 1)
         count -= 1
         return element
