@@ -9,7 +9,8 @@ struct BenchCommand: AsyncParsableCommand {
             Build with optimisation first (swift build -c release): a debug build is some 30 times slower, and says so.
 
             EXAMPLES
+              swarm-space bench webrtc
               swarm-space bench layers
             """,
-        subcommands: [LayersBench.self])
+        subcommands: [WebRTCBench.self, LayersBench.self, IdlePeersCommand.self])
 }

@@ -19,7 +19,7 @@ struct DemoCommand: AsyncParsableCommand {
 
     func run() async throws {
         let output = ConsoleOutput()
-        let screen = DemoScreen(output: output, isSilent: json)
+        let screen = StepScreen(output: output, isSilent: json)
         let scenario = DemoScenario(screen: screen)
         let figures: DemoFigures
         do {

@@ -15,7 +15,7 @@ struct DemoScenario: Sendable {
     /// How often each sends to each other.
     static let interval: Duration = .milliseconds(40)
 
-    let screen: DemoScreen
+    let screen: StepScreen
     let log = DemoLog()
 
     private var pairs: [DemoPair] {

@@ -1,7 +1,7 @@
 import SwarmBase
 
-/// Shows how far the demo is: a line for each step when it is done, and on a terminal what is under way.
-actor DemoScreen {
+/// Shows how far a longer job is: a line for each step when it is done, and on a terminal what is under way.
+actor StepScreen {
     nonisolated let style = TerminalStyle.standardOutput
     private let output: ConsoleOutput
     private let isSilent: Bool

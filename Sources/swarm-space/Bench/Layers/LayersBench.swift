@@ -41,24 +41,8 @@ struct LayersBench: ParsableCommand {
         defer { output.flush() }
         if !json { output.line("layer               ns/packet     Mbit/s    (both ends on one core)") }
         for layer in only.map({ [$0] }) ?? Layer.allCases {
-            let cost = try cost(of: layer)
+            let cost = try layer.cost(megabytes: megabytes, messageSize: size)
             output.line(json ? cost.json.serialized() : Array(line(cost).utf8))
-        }
-    }
-
-    private func cost(of layer: Layer) throws -> LayerCost {
-        let bytes = megabytes << 20
-        switch layer {
-        case .sctp:
-            var pair = try AssociationPair()
-            return try pair.transfer(bytes: bytes, messageSize: size)
-        case .dtls:
-            var pair = try SessionPair()
-            let record = 1160
-            return try pair.transfer(records: bytes / record, size: record)
-        case .connection:
-            var pair = try ConnectionPair()
-            return try pair.transfer(bytes: bytes, messageSize: size)
         }
     }
 
@@ -69,5 +53,24 @@ struct LayersBench: ParsableCommand {
         }
         let name = cost.name + String(repeating: " ", count: max(0, 18 - cost.name.count))
         return name + right(cost.nanosecondsPerPacket, 11) + right(cost.megabitsPerSecond, 11)
+    }
+}
+
+extension LayersBench.Layer {
+    /// Carries so much through the layer.
+    func cost(megabytes: Int, messageSize: Int) throws -> LayerCost {
+        let bytes = megabytes << 20
+        switch self {
+        case .sctp:
+            var pair = try AssociationPair()
+            return try pair.transfer(bytes: bytes, messageSize: messageSize)
+        case .dtls:
+            var pair = try SessionPair()
+            let record = 1160
+            return try pair.transfer(records: bytes / record, size: record)
+        case .connection:
+            var pair = try ConnectionPair()
+            return try pair.transfer(bytes: bytes, messageSize: messageSize)
+        }
     }
 }
