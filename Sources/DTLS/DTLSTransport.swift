@@ -97,6 +97,9 @@ public enum DTLSEvent: Equatable, Sendable {
 
     deinit { unsafe SSL_free(ssl) }
 
+    /// What the peer must have been told of our certificate.
+    public var localFingerprint: DTLSFingerprint { certificate.fingerprint }
+
     /// Whether records may pass.
     public var isConnected: Bool { phase == .connected }
 
