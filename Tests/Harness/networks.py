@@ -76,8 +76,11 @@ class Host(Namespace):
     def move(self, number: int) -> None:
         """Its interface gets another address and loses the one it had, as when a machine changes networks."""
         before, self.address = self.address, f"10.77.0.{number}"
-        self.ip(f"address add {self.address}/24 dev eth0", f"address del {before}/24 dev eth0")
-        self.ip(f"route replace default via {ADDRESS}")
+        self.ip(
+            f"address del {before}/24 dev eth0",  # with the routes that went by it
+            f"address add {self.address}/24 dev eth0",
+            f"route add default via {ADDRESS}",
+        )
 
     def lose(self, percent: int) -> None:
         """Of the IP packets it sends and of those it is sent, so many are lost at random, until `heal`."""
