@@ -27,29 +27,65 @@ class NetworkUnavailable(Exception):
     """This machine gives us no namespaces."""
 
 
-class Host:
-    """A network namespace of its own on the bridge, held by a sleeping process."""
+class Namespace:
+    """A network namespace, held by a sleeping process: it ends with that process."""
 
-    def __init__(self, name: str, number: int) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        self.address = f"10.77.0.{number}"
-        self._link = f"v-{name}"[:15]
         self._holder = subprocess.Popen(
             ["unshare", "--net", "sh", "-c", "echo ready; exec sleep infinity"],
             stdout=subprocess.PIPE,
             preexec_fn=die_with_parent,
         )
         assert self._holder.stdout and self._holder.stdout.readline() == b"ready\n"
-        self.within = ["nsenter", f"--net=/proc/{self._holder.pid}/ns/net", "--"]
-        ip("link", "add", self._link, "type", "veth", "peer", "name", "eth0", "netns", str(self._holder.pid))
+        self.pid = str(self._holder.pid)
+        self.within = ["nsenter", f"--net=/proc/{self.pid}/ns/net", "--"]
+        self.ip("link set lo up")
+
+    def ip(self, *commands: str) -> None:
+        run(*self.within, "ip", "-batch", "-", text="\n".join(commands))
+
+    def nft(self, rules: str) -> None:
+        run(*self.within, "nft", "-f", "-", text=rules)
+
+    def open_socket(self, kind: int = socket.SOCK_STREAM) -> socket.socket:
+        """An IPv4 socket in this namespace, for use in the tests' process."""
+        with open("/proc/thread-self/ns/net") as home, open(f"/proc/{self.pid}/ns/net") as there:
+            _set_namespace(there.fileno())
+            try:
+                return socket.socket(socket.AF_INET, kind)
+            finally:
+                _set_namespace(home.fileno())
+
+    def close(self) -> None:
+        self._holder.kill()
+        self._holder.wait()
+
+
+class Host(Namespace):
+    """A host on the bridge."""
+
+    def __init__(self, name: str, number: int) -> None:
+        super().__init__(name)
+        self.address = f"10.77.0.{number}"
+        self._link = f"v-{name}"[:15]
+        ip("link", "add", self._link, "type", "veth", "peer", "name", "eth0", "netns", self.pid)
         ip("link", "set", self._link, "master", "lan0", "up")
-        for arguments in (
-            ["link", "set", "lo", "up"],
-            ["address", "add", f"{self.address}/24", "dev", "eth0"],
-            ["link", "set", "eth0", "up"],
-            ["route", "add", "default", "via", ADDRESS],
-        ):
-            run(*self.within, "ip", *arguments)
+        self.ip(f"address add {self.address}/24 dev eth0", "link set eth0 up", f"route add default via {ADDRESS}")
+
+    def move(self, number: int) -> None:
+        """Its interface gets another address and loses the one it had, as when a machine changes networks."""
+        before, self.address = self.address, f"10.77.0.{number}"
+        self.ip(
+            f"address del {before}/24 dev eth0",  # with the routes that went by it
+            f"address add {self.address}/24 dev eth0",
+            f"route add default via {ADDRESS}",
+        )
+
+    def lose(self, percent: int) -> None:
+        """Of the IP packets it sends and of those it is sent, so many are lost at random, until `heal`."""
+        for side, chains in ((f"iifname {self._link}", ("input", "forward")), (f"oifname {self._link}", ("forward", "output"))):
+            self._drop("lose", f"{side} numgen random mod 100 < {percent}", chains=chains)
 
     def cut(self) -> None:
         """Every IP packet in or out vanishes, silently: the interface stays up and ARP passes."""
@@ -65,7 +101,7 @@ class Host:
         self._drop("allow_only", f"iifname {self._link} udp dport != {port}", chains=("input",))
 
     def heal(self) -> None:
-        """Ends `cut`, `isolate` and `allow_only`."""
+        """Ends `cut`, `isolate`, `allow_only` and `lose`."""
         listing = run("nft", "--handle", "list", "table", "bridge", "lab")
         for chain, handle in re.findall(r"chain (\w+)|comment \"[a-z_]+ " + re.escape(self._link) + r"\" # handle (\d+)", listing):
             if chain:
@@ -79,18 +115,8 @@ class Host:
                 rule = f"ether type {{ ip, ip6 }} drop comment \"{why} {self._link}\""
                 run("nft", f"add rule bridge lab {chain} {match} {rule}")
 
-    def open_socket(self, kind: int = socket.SOCK_STREAM) -> socket.socket:
-        """An IPv4 socket in this namespace, for use in the tests' process."""
-        with open("/proc/thread-self/ns/net") as home, open(f"/proc/{self._holder.pid}/ns/net") as there:
-            _set_namespace(there.fileno())
-            try:
-                return socket.socket(socket.AF_INET, kind)
-            finally:
-                _set_namespace(home.fileno())
-
     def close(self) -> None:
-        self._holder.kill()
-        self._holder.wait()
+        super().close()
         subprocess.run(["ip", "link", "del", self._link], stderr=subprocess.DEVNULL)
 
 
@@ -150,8 +176,8 @@ def _set_namespace(descriptor: int) -> None:
         raise OSError(ctypes.get_errno(), "setns")
 
 
-def run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True)
+def run(*command: str, text: str | None = None) -> str:
+    done = subprocess.run(command, input=text, capture_output=True, text=True)
     if done.returncode != 0:
         raise subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr)
     return done.stdout

@@ -34,15 +34,20 @@ globalThis.peer = (echo) => {
   connection.ondatachannel = ({ channel }) => take(channel);
   connection.onconnectionstatechange = () => say({ event: "state", state: connection.connectionState });
 
-  // A description with all candidates in it.
+  // A description with all candidates in it. After a restart gathering may still be called complete, of what was before.
   const described = async (description) => {
-    const complete = new Promise((done) => {
-      const look = () => connection.iceGatheringState === "complete" && done();
-      connection.addEventListener("icegatheringstatechange", look);
-      setTimeout(look, 100);
-    });
+    const isComplete = () => connection.iceGatheringState === "complete" && /^a=candidate:/m.test(connection.localDescription.sdp);
+    const events = ["icegatheringstatechange", "icecandidate"];
     await connection.setLocalDescription(description);
-    await complete;
+    await new Promise((done) => {
+      const look = () => {
+        if (!isComplete()) return;
+        for (const event of events) connection.removeEventListener(event, look);
+        done();
+      };
+      for (const event of events) connection.addEventListener(event, look);
+      look();
+    });
     const { type, sdp } = connection.localDescription;
     return { type, sdp };
   };

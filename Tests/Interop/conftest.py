@@ -18,7 +18,7 @@ from peer import Peer
 
 # Offerer and answerer. Without ours the harness itself is tested: when those fail, nothing else means anything.
 WITH_OURS = [pair for other in ("aiortc", "libdatachannel", "chromium", "firefox") for pair in (("ours", other), (other, "ours"))] + [("ours", "ours")]
-WITHOUT_OURS = [("aiortc", "chromium"), ("chromium", "firefox")]
+WITHOUT_OURS = [("aiortc", "chromium"), ("firefox", "aiortc")]
 
 BROWSERS = {browser.name: browser for browser in (Chromium, Firefox)}
 

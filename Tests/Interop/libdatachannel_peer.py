@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from networks import Host
+from networks import Namespace
 from pair_peer import PairPeer
 from peer import Description
 from processes import ROOT, JSONProcess
@@ -20,7 +20,7 @@ def find_python() -> str | None:
 
 class LibdatachannelPeer(PairPeer):
     @classmethod
-    async def start_with(cls, python: str, host: Host, *, answering: bool, echo: bool = False) -> LibdatachannelPeer:
+    async def start_with(cls, python: str, host: Namespace, *, answering: bool, echo: bool = False) -> LibdatachannelPeer:
         process = JSONProcess("libdatachannel")
         arguments = (["--answer"] if answering else []) + (["--echo"] if echo else [])
         await process.start(*arguments, within=host.within, program=[python, str(SCRIPT)])

@@ -6,7 +6,7 @@ import base64
 from typing import Any
 
 from event_log import Event
-from networks import Host
+from networks import Namespace
 from peer import Description, Payload, Peer
 from processes import JSONProcess
 
@@ -14,18 +14,29 @@ from processes import JSONProcess
 class PairPeer(Peer):
     """Drives a process that speaks as `swarm-space pair --json` does."""
 
-    def __init__(self, process: JSONProcess, host: Host, name: str = "ours") -> None:
+    def __init__(self, process: JSONProcess, host: Namespace, name: str = "ours") -> None:
         super().__init__(name, host)
         self.process = process
         self.log = process.log
         self._described = 0
 
     @classmethod
-    async def start(cls, host: Host, *, answering: bool, echo: bool = False, turn: list[str] | None = None, roots: str | None = None) -> PairPeer:
-        """`turn`: URLs of TURN servers, for the user `u` with the password `p`; `roots`: a file of certificates that stands
-        where the system keeps those it trusts."""
-        process = JSONProcess("pair-answer" if answering else "pair-offer")
+    async def start(
+        cls,
+        host: Namespace,
+        *,
+        answering: bool,
+        echo: bool = False,
+        stun: str | None = None,
+        turn: list[str] | None = None,
+        roots: str | None = None,
+        name: str | None = None,
+    ) -> PairPeer:
+        """`stun`: a server, as host:port; `turn`: URLs of TURN servers, for the user `u` with the password `p`; `roots`: a file
+        of certificates that stands where the system keeps those it trusts; `name`: what its logs are called."""
+        process = JSONProcess(name or ("pair-answer" if answering else "pair-offer"))
         arguments = ["pair", "--json"] + (["--answer"] if answering else []) + (["--echo"] if echo else [])
+        arguments += ["--stun", stun] if stun else []
         for url in turn or []:
             arguments += ["--turn", url]
         if turn:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from event_log import Event, EventLog, matches
-from networks import Host
+from networks import Namespace
 
 Description = dict[str, str]  # {"type": "offer" | "answer", "sdp": …}
 Payload = str | bytes
@@ -37,7 +37,7 @@ def message_event(label: str, identifier: int | None, payload: Payload) -> Event
 class Peer(ABC):
     """Events: `open`, `message`, `closed` (a channel with `label`, the whole without), `state`, `error`."""
 
-    def __init__(self, name: str, host: Host | None = None) -> None:
+    def __init__(self, name: str, host: Namespace | None = None) -> None:
         self.log = EventLog(name)
         self.host = host  # the host it has to itself, if any
 

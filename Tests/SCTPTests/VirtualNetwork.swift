@@ -12,6 +12,10 @@ struct Impairment {
     /// Bits per second; 0 for no limit. The queue before the limit holds `queuedPackets`.
     var rate = 0.0
     var queuedPackets = 100
+    /// The share of packets in which a bit is flipped.
+    var corruption = 0.0
+    /// Larger packets are lost.
+    var maxPacketSize = Int.max
     var isCut = false
 }
 
@@ -66,7 +70,11 @@ struct Link {
 
     /// When a packet of this size arrives; `nil` when it is lost.
     mutating func arrival(bytes: Int, now: Instant, random: inout SeededGenerator) -> Instant? {
-        if impairment.isCut || Double.random(in: 0..<1, using: &random) < impairment.loss { return nil }
+        if impairment.isCut || bytes > impairment.maxPacketSize
+            || Double.random(in: 0..<1, using: &random) < impairment.loss
+        {
+            return nil
+        }
         var leaves = now
         if impairment.rate > 0 {
             let time = Duration.nanoseconds(Int64(Double(bytes * 8) / impairment.rate * 1e9))
@@ -99,13 +107,15 @@ final class ChannelPair {
     var readsB = true
     /// Looks at a packet and may drop it: `false` loses it.
     var filter: ((_ toB: Bool, _ packet: [UInt8]) -> Bool)?
+    /// Called after each step.
+    var check: ((ChannelPair) -> Void)?
     private var flights = FlightQueue()
     private var order = 0
     private var random: SeededGenerator
 
     init(
         seed: UInt64, _ impairment: Impairment = Impairment(), configuration: SCTPConfiguration = .init(),
-        remoteMaxMessageSize: Int = 262_144, initialTSN: UInt32? = nil
+        configurationOfB: SCTPConfiguration? = nil, remoteMaxMessageSize: Int = 262_144, initialTSN: UInt32? = nil
     ) {
         var entropy = Entropy.seed(seed)
         random = SeededGenerator(seed: seed ^ 0x5eed)
@@ -116,7 +126,7 @@ final class ChannelPair {
             isDTLSClient: true, remoteMaxMessageSize: remoteMaxMessageSize)
         b = DataChannelTransport(
             association: SCTPAssociation(
-                configuration: configuration, initialTSN: first &+ 3, entropy: entropy.fork()),
+                configuration: configurationOfB ?? configuration, initialTSN: first &+ 3, entropy: entropy.fork()),
             isDTLSClient: false, remoteMaxMessageSize: remoteMaxMessageSize)
         toA = Link(impairment)
         toB = Link(impairment)
@@ -157,7 +167,12 @@ final class ChannelPair {
                 : toA.arrival(bytes: packet.count, now: now, random: &random)
             guard let at else { continue }
             order += 1
-            flights.push(Flight(at: at, order: order, toB: direction, packet: packet))
+            var arriving = packet
+            if impairment.corruption > 0, Double.random(in: 0..<1, using: &random) < impairment.corruption {
+                arriving[Int.random(in: arriving.indices, using: &random)] ^=
+                    1 << UInt8.random(in: 0..<8, using: &random)
+            }
+            flights.push(Flight(at: at, order: order, toB: direction, packet: arriving))
         }
     }
 
@@ -187,6 +202,7 @@ final class ChannelPair {
             if let timeout = a.nextTimeout, timeout <= now { a.handleTimeout(now: now) }
             if let timeout = b.nextTimeout, timeout <= now { b.handleTimeout(now: now) }
             drain()
+            check?(self)
         }
         return true
     }

@@ -14,16 +14,18 @@ public enum CongestionAlgorithm: Hashable, Sendable {
 /// it lets go. Afterwards the window follows CUBIC (RFC 9438).
 ///
 /// What differs from both: a loss reduces the window only when it looks like a full queue. A loss is *tolerated* — repaired,
-/// and the window stays — while the round trip shows no queue (the round's shortest is within a quarter, and within 4 to
-/// 25 ms, of the path's shortest) and at most 2 % of the last thousand packets were lost (BBRv2's threshold). Reno and
+/// and the window stays — while the round trip shows no queue (the shortest of the last sixteen is within a quarter, and
+/// within 4 to 25 ms, of the path's shortest) and about 2 % of the last thousand packets were lost at most (BBRv2's
+/// threshold). Reno and
 /// CUBIC read each of the random losses of a radio link as congestion: at 1 % and 50 ms neither can pass 3 Mbit/s,
 /// whatever the link carries. The price: behind a bottleneck with hardly any buffer, where loss is the only sign, this
 /// sender goes on until 2 % are lost, and so takes more than its share beside a Reno flow there, as BBRv2 does. Where a
 /// queue can form (nearly everywhere), its delay marks the loss as congestion, and the answer is CUBIC's.
 ///
 /// A second departure bounds the queue it keeps itself: once the shortest round trip of a round exceeds the path's by more
-/// than `queueLimit`, the window is reduced as if by a loss, so a deep buffer is not filled to its brim. When that drains
-/// nothing, another flow keeps the queue, and delay is no guide: for ten seconds only losses count.
+/// than `queueLimit`, the window is reduced to what the path holds without it, so a deep buffer is not filled to its brim.
+/// When the room that makes is taken by others twice in a row, they keep the queue, and delay is no guide: for a time only
+/// losses count, as they do for them.
 struct CongestionControl: Sendable {
     /// What a SACK says.
     struct Sample: Sendable {
@@ -65,15 +67,20 @@ struct CongestionControl: Sendable {
     private static let minThreshold: Int64 = 4 * .millisecond
     private static let maxThreshold: Int64 = 16 * .millisecond
     private static let samplesPerRound = 8
+    private static let samplesPerBlock = 16
     private static let conservativeDivisor = 4
     private static let conservativeRounds = 5
     /// How much loss without a queue is no congestion.
     private static let toleratedLoss = 0.02
-    /// Over how many packets the loss is measured, at least and at most.
-    private static let lossSample = 300
+    /// So many packets lost by chance are no proof of a higher rate.
+    private static let lossMargin = 8
+    /// Over how many packets the loss is measured, at most.
     private static let lossMemory = 1000
-    /// For how long delay is no guide after another flow kept the queue.
-    private static let competition: Int64 = 10 * .second
+    /// For how long delay is no guide after another flow kept the queue; twice as long each time.
+    private static let shortestCompetition: Int64 = 10 * .second
+    private static let longestCompetition: Int64 = 80 * .second
+    /// Reductions in a row that only made room for others: each counts two, or one if the queue never was short.
+    private static let maxDeclines = 3
 
     private let algorithm: CongestionAlgorithm
     private let packetSize: Int
@@ -98,6 +105,10 @@ struct CongestionControl: Sendable {
     private var roundShortest = Int64.max
     private var roundSamples = 0
     private var lastRoundShortest = Int64.max
+    /// The shortest of the last sixteen measurements, and of those that are being collected.
+    private var blockShortest = Int64.max
+    private var nextBlockShortest = Int64.max
+    private var blockSamples = 0
     private var pathShortest = Int64.max
     private var lastRoundTrip: Int64 = 0
 
@@ -107,7 +118,16 @@ struct CongestionControl: Sendable {
 
     // Delay.
     private var roundsSinceDelayReduction = Int.max
+    private var windowBeforeReduction = 0
+    /// Reductions in a row for which the window had not come back to where the one before found it, and where it was
+    /// before the first of them.
+    private var declines = 0
+    /// The queue was short since the last reduction.
+    private var hasDrained = true
+    private var windowBeforeDeclines = 0
     private var ignoresDelayUntil = Instant.zero
+    /// For how long delay is no guide the next time.
+    private var competition = CongestionControl.shortestCompetition
 
     /// The congestion window in bytes (cwnd).
     private(set) var window: Int
@@ -144,7 +164,14 @@ struct CongestionControl: Sendable {
             roundShortest = min(roundShortest, roundTrip)
             roundSamples += 1
             lastRoundTrip = roundTrip
-            if algorithm == .cubic { watchSlowStart() }
+            nextBlockShortest = min(nextBlockShortest, roundTrip)
+            blockSamples += 1
+            if blockSamples == Self.samplesPerBlock {
+                blockShortest = nextBlockShortest
+                nextBlockShortest = .max
+                blockSamples = 0
+                if algorithm == .cubic { watchSlowStart() }
+            }
         }
         let isNewRound = roundEnd.map { sample.cumulative >= $0 } ?? true
         if isNewRound { beginRound(sample) }
@@ -190,18 +217,19 @@ struct CongestionControl: Sendable {
         epoch = nil
     }
 
-    /// RFC 9406 §4.2: the round trip grows, so a queue does.
+    /// RFC 9406 §4.2: the round trip grows, so a queue does. In place of a round's first samples, which are of packets
+    /// that met no queue yet, each sixteen in a row are looked at: a window that doubles fills a buffer within the round.
     private mutating func watchSlowStart() {
-        guard roundSamples >= Self.samplesPerRound else { return }
         switch phase {
         case .slowStart:
-            guard lastRoundShortest < .max, roundShortest < .max else { return }
-            let tolerance = min(Self.maxThreshold, max(Self.minThreshold, lastRoundShortest / 8))
-            if roundShortest >= lastRoundShortest + tolerance {
-                phase = .conservative(rounds: 0, baseline: roundShortest)
+            let reference = min(lastRoundShortest, roundShortest)
+            guard lastRoundShortest < .max else { return }
+            let tolerance = min(Self.maxThreshold, max(Self.minThreshold, reference / 8))
+            if blockShortest >= reference + tolerance {
+                phase = .conservative(rounds: 0, baseline: blockShortest)
             }
         case .conservative(_, let baseline):
-            if roundShortest < baseline { phase = .slowStart }
+            if blockShortest < baseline - Self.minThreshold / 2 { phase = .slowStart }
         case .avoidance:
             break
         }
@@ -257,14 +285,16 @@ struct CongestionControl: Sendable {
 
     // MARK: Losses
 
-    /// The share of bytes lost lately.
-    private var lossRate: Double {
-        Double(lostBytes) / Double(max(ackedBytes + lostBytes, Self.lossSample * packetSize))
+    /// Whether no more was lost lately than is tolerated.
+    private var isLossSmall: Bool {
+        Double(lostBytes) <= Double(ackedBytes + lostBytes) * Self.toleratedLoss
+            + Double(Self.lossMargin * packetSize)
     }
 
-    /// How much longer the last round's shortest round trip is than the path's.
+    /// How much longer the shortest of the latest round trips is than the path's.
     private var queueDelay: Int64 {
-        let recent = roundSamples >= Self.samplesPerRound ? roundShortest : min(roundShortest, lastRoundShortest)
+        let recent =
+            if blockShortest < .max { blockShortest } else { min(roundShortest, lastRoundShortest) }
         return recent == .max ? 0 : recent - pathShortest
     }
 
@@ -272,7 +302,7 @@ struct CongestionControl: Sendable {
     private var isTolerated: Bool {
         guard algorithm == .cubic, pathShortest < .max else { return false }
         let allowed = min(max(pathShortest / 4, 4 * .millisecond), 25 * .millisecond)
-        return queueDelay <= allowed && lossRate <= Self.toleratedLoss
+        return queueDelay <= allowed && isLossSmall
     }
 
     /// Fragments are missing: the window is reduced, once per recovery (§7.2.3, §7.2.4), unless that is tolerated.
@@ -350,20 +380,54 @@ struct CongestionControl: Sendable {
         guard queueLimit > 0, phase == .avoidance, recoveryEnd == nil, roundSamples >= Self.samplesPerRound,
             pathShortest < .max, sample.now >= ignoresDelayUntil
         else { return }
-        guard roundShortest - pathShortest > max(queueLimit, pathShortest / 2) else { return }
-        if roundsSinceDelayReduction <= 3 {
-            // The last reduction has not drained it: someone else fills it.
-            if roundsSinceDelayReduction == 3 {
-                ignoresDelayUntil = sample.now.adding(Self.competition)
-                roundsSinceDelayReduction = .max
-            }
+        let delay = roundShortest - pathShortest
+        guard delay > max(queueLimit, pathShortest / 2) else {
+            if roundsSinceDelayReduction > 0 { hasDrained = true }
             return
         }
+        // A reduction takes a round to be felt, and another to be measured.
+        guard roundsSinceDelayReduction > 2 else { return }
+        // Who fills the queue alone comes back to the same window each time before it is too long again.
+        // A queue that one reduction could not drain may still be our own.
+        let isDecline = !hasDrained || window * 8 < windowBeforeReduction * 7
+        if isDecline {
+            if declines == 0 { windowBeforeDeclines = windowBeforeReduction }
+            declines += hasDrained ? 2 : 1
+        } else {
+            declines = 0
+            competition = Self.shortestCompetition
+        }
+        if declines >= Self.maxDeclines {
+            compete(now: sample.now)
+            return
+        }
+        let before = window
         rememberPlateau()
-        window = max(Int(Double(window) * Self.beta), minWindow)
+        // What the path holds without a queue, and a little less: flows that came later learn how short it is.
+        // A queue that still grew during the round is longer by now than the round's shortest shows.
+        let latest = max(delay, blockShortest < .max ? blockShortest - pathShortest : 0)
+        let share = 0.9 * Double(pathShortest) / Double(pathShortest + latest)
+        window = max(Int(Double(window) * min(max(share, 0.5), Self.beta)), minWindow)
         threshold = window
         epoch = nil
         roundsSinceDelayReduction = 0
+        // Several reductions in a row are one: what counts is the window they lead to.
+        windowBeforeReduction = hasDrained ? before : window
+        hasDrained = false
+    }
+
+    /// Someone else keeps the queue and takes what is given up: for a time only losses count, and the window is what it
+    /// would be had they been all that counted.
+    private mutating func compete(now: Instant) {
+        ignoresDelayUntil = now.adding(competition)
+        competition = min(competition * 2, Self.longestCompetition)
+        window = min(maxWindow, max(window, Int(Double(windowBeforeDeclines) * Self.beta)))
+        threshold = window
+        plateau = Double(windowBeforeDeclines) / Double(packetSize)
+        epoch = nil
+        declines = 0
+        windowBeforeReduction = 0
+        roundsSinceDelayReduction = .max
     }
 
     // MARK: Path
@@ -382,11 +446,18 @@ struct CongestionControl: Sendable {
         roundShortest = .max
         roundSamples = 0
         lastRoundShortest = .max
+        blockShortest = .max
+        nextBlockShortest = .max
+        blockSamples = 0
         pathShortest = .max
         lastRoundTrip = 0
         ackedBytes = 0
         lostBytes = 0
         roundsSinceDelayReduction = .max
+        windowBeforeReduction = 0
+        declines = 0
+        hasDrained = true
+        competition = Self.shortestCompetition
         ignoresDelayUntil = .zero
         recoveryEnd = nil
     }
@@ -402,7 +473,7 @@ struct CongestionControl: Sendable {
 /// The cube root of a number that is not negative.
 private func cubeRoot(_ value: Double) -> Double {
     guard value > 0 else { return 0 }
-    var root = max(value.squareRoot(), 1)
+    var root = Double(sign: .plus, exponent: value.exponent / 3, significand: 1)
     for _ in 0..<40 {
         let next = (2 * root + value / (root * root)) / 3
         if abs(next - root) < root * 1e-9 { return next }

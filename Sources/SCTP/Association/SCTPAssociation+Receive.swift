@@ -175,6 +175,9 @@ extension SCTPAssociation {
     }
 
     /// Whether a fragment may be kept. One that fills the lowest gap may overdraw: it lets go what waits behind it.
+    ///
+    /// Inlined, for a call would copy the whole association to pass it by value.
+    @inline(__always)
     private func hasRoom(for bytes: Int, closesGap: Bool) -> Bool {
         let items = inbox.unreadMessages + reassembly.heldItems
         if bytes <= freeWindow, reassembly.runCount < Self.maxRuns { return true }

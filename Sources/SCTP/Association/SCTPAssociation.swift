@@ -262,7 +262,12 @@ public struct SCTPAssociation: ~Copyable, Sendable {
     }
 
     /// Whether there is no event to take.
+    @inline(__always)
     var isQuiet: Bool { inbox.isEmpty && queue.fallenLow.isEmpty }
+
+    /// Whether there is an event that is not a binary message.
+    @inline(__always)
+    var needsAttention: Bool { inbox.needsAttention || !queue.fallenLow.isEmpty }
 
     /// When `handleTimeout` wants to be called.
     public var nextTimeout: Instant? { timers.next }
@@ -323,6 +328,7 @@ public struct SCTPAssociation: ~Copyable, Sendable {
     ///
     /// Interleaved messages that are all incomplete can fill the window among them, when nothing the owner does would make
     /// room; then it is extended, to twice its size at most.
+    @inline(__always)
     var freeWindow: Int {
         let items = inbox.unreadMessages + reassembly.heldItems
         guard items < configuration.maxHeldItems else { return 0 }

@@ -32,7 +32,7 @@ public struct DataChannelTransport: ~Copyable, Sendable {
     private static let maxEarlyBytes = 65_536
     private static let maxEarlyMessages = 256
 
-    private var association: SCTPAssociation
+    private(set) var association: SCTPAssociation
     private let firstID: DataChannelID
     private let maxOutgoingSize: Int
     private var channels = ChannelTable<Channel>()
@@ -204,12 +204,23 @@ public struct DataChannelTransport: ~Copyable, Sendable {
 
     /// The next event.
     public mutating func pollEvent() -> DataChannelEvent? {
-        if events.isEmpty, !association.isQuiet { pump() }
-        guard let event = events.popFirst() else { return nil }
-        if case .message(_, _, let payload) = event {
-            association.release(Self.charge(payload), now: now)
+        while true {
+            if !events.isEmpty, let event = events.popFirst() {
+                if case .message(_, _, let payload) = event {
+                    association.release(Self.charge(payload), now: now)
+                }
+                return event
+            }
+            guard !association.isQuiet, let event = association.pollEvent() else { return nil }
+            // The usual case takes the short way.
+            if case .message(let id, PayloadProtocol.binary, let payload) = event,
+                channels.read(id, { $0.phase }) == .open
+            {
+                association.release(payload.count, now: now)
+                return .message(id, .binary, payload)
+            }
+            act(on: event)
         }
-        return event
     }
 
     /// When `handleTimeout` wants to be called.
@@ -236,21 +247,25 @@ public struct DataChannelTransport: ~Copyable, Sendable {
 
     // MARK: The association's events
 
-    /// Takes all the association has to tell, so that answers leave with the next packet.
+    /// Takes all the association has to tell, so that answers leave with the next packet. Binary messages alone need no
+    /// answer: they stay where they are.
     private mutating func pump() {
-        while let event = association.pollEvent() {
-            switch event {
-            case .connected: connected()
-            case .message(let stream, let identifier, let payload):
-                receive(payload, payloadProtocol: identifier, on: stream)
-            case .incomingStreamsReset(let streams): incomingReset(streams ?? channels.ids)
-            case .outgoingStreamsReset(let streams): outgoingReset(streams)
-            case .bufferedAmountLow(let id):
-                if let channel = channels[id], channel.isAnnounced, channel.phase != .closing {
-                    events.append(.bufferedAmountLow(id))
-                }
-            case .closed(let reason): disconnect(reason)
+        guard association.needsAttention else { return }
+        while let event = association.pollEvent() { act(on: event) }
+    }
+
+    private mutating func act(on event: SCTPEvent) {
+        switch event {
+        case .connected: connected()
+        case .message(let stream, let identifier, let payload):
+            receive(payload, payloadProtocol: identifier, on: stream)
+        case .incomingStreamsReset(let streams): incomingReset(streams ?? channels.ids)
+        case .outgoingStreamsReset(let streams): outgoingReset(streams)
+        case .bufferedAmountLow(let id):
+            if let channel = channels[id], channel.isAnnounced, channel.phase != .closing {
+                events.append(.bufferedAmountLow(id))
             }
+        case .closed(let reason): disconnect(reason)
         }
     }
 

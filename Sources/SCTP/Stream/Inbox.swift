@@ -9,22 +9,37 @@ struct ReceivedMessage: Equatable, Sendable {
 /// receive window.
 struct Inbox: Sendable {
     private var events = RingBuffer<SCTPEvent>(filler: .connected)
+    /// Whether something came that data channels must act on before their owner takes it: anything but binary messages.
+    private(set) var needsAttention = false
     private(set) var unreadBytes = 0
     private(set) var unreadMessages = 0
 
     var isEmpty: Bool { events.isEmpty }
 
-    mutating func append(_ event: SCTPEvent) { events.append(event) }
+    mutating func append(_ event: SCTPEvent) {
+        needsAttention = true
+        events.append(event)
+    }
 
     /// A message is for the owner.
     mutating func deliver(_ message: consuming ReceivedMessage) {
         charge(message.payload.count)
+        switch message.payloadProtocol {
+        case PayloadProtocol.binary, PayloadProtocol.emptyBinary: break
+        default: needsAttention = true
+        }
         events.append(
             .message(
                 stream: message.stream, payloadProtocol: message.payloadProtocol, payload: message.payload))
     }
 
-    mutating func popFirst() -> SCTPEvent? { events.popFirst() }
+    mutating func popFirst() -> SCTPEvent? {
+        guard let event = events.popFirst() else {
+            needsAttention = false
+            return nil
+        }
+        return event
+    }
 
     /// The owner holds a message (again).
     mutating func charge(_ bytes: Int) {

@@ -1,67 +1,21 @@
+import CDatagram
 import Glibc
 public import NIOCore
 import NIOPosix
 public import SwarmBase
 
-/// How a ``UDPPort`` is bound.
-public struct UDPPortConfiguration: Sendable {
-    /// The address to bind; `nil` is every address of the host, IPv6 and IPv4 alike.
-    public var host: IPAddress?
-    /// The port to bind; 0 takes a free one.
-    public var port: UInt16
-    /// What the kernel is asked for, for each direction, in bytes; it may give less.
-    public var socketBufferBytes = 4 << 20
-    /// How many datagrams one system call may read.
-    public var readBatch = 32
-    /// The longest datagram that can be received; a longer one is cut. No peer protocol here passes 1,500 bytes.
-    public var maximumDatagramBytes = 2048
-    /// How many datagrams may wait for a full socket buffer; what comes on top is dropped and counted.
-    public var sendQueueDatagrams = 4096
-
-    public init(host: IPAddress? = nil, port: UInt16 = 0) {
-        self.host = host
-        self.port = port
-    }
-}
-
-/// What a ``UDPPort`` did so far.
-public struct UDPPortCounters: Hashable, Sendable {
-    public var datagramsReceived = 0
-    public var bytesReceived = 0
-    public var datagramsSent = 0
-    public var bytesSent = 0
-    /// Datagrams that the kernel refused: no route, filtered, wrong family. Each is as good as lost on the way.
-    public var sendErrors = 0
-    /// Datagrams dropped because the send queue was full.
-    public var sendDrops = 0
-
-    public init() {}
-}
-
-/// The port cannot be used as asked.
-public enum UDPPortError: Error, Equatable, Sendable, CustomStringConvertible {
-    /// Another socket holds the address and port.
-    case addressInUse(UInt16)
-    /// The host has no such address, or the port needs a right that this process lacks; the system's error number.
-    case cannotBind(errorNumber: Int32)
-    /// The socket is closed.
-    case closed
-
-    public var description: String {
-        switch self {
-        case .addressInUse(let port): "UDP port \(port) is in use by another program"
-        case .cannotBind(let number): "cannot bind the UDP port (error \(number))"
-        case .closed: "the UDP port is closed"
-        }
-    }
-}
-
 /// The node's one UDP socket.
 ///
 /// Bound to `::` it carries IPv6 and IPv4 (RFC 3493 §3.7; mapped addresses are shown as IPv4); on a host without IPv6
-/// it falls back to `0.0.0.0`. Reading is by the event loop, many datagrams a system call. Sending is by `sendto` on
-/// the same descriptor: a channel closes itself at the first `ENETUNREACH` or `EPERM`, but for a socket shared by
-/// many peers an unreachable one is daily business, so an error costs that datagram only and is counted.
+/// it falls back to `0.0.0.0`.
+///
+/// Datagrams pass the kernel in batches: many messages a system call, and runs of equal-sized ones as one message
+/// (UDP_SEGMENT and UDP_GRO) where the kernel can do that. The event loop's channel says when the socket is readable and
+/// reads one message; the rest is read here. Sending goes past the channel: that closes itself at the first
+/// `ENETUNREACH` or `EPERM`, but for a socket shared by many peers an unreachable one is daily business, so an error
+/// costs its datagram only and is counted.
+///
+/// A source that sends more than can be worked off waits for itself: see ``UDPPortConfiguration/datagramsPerTurn``.
 ///
 /// Confined to its event loop: make it, call it and let go of it there.
 public final class UDPPort {
@@ -81,16 +35,35 @@ public final class UDPPort {
     private var descriptor: CInt = -1
     private var isIPv6Socket = false
     private var isClosed = false
+
     private var queue: [Transmit] = []
     private var queueHead = 0
     private var retry: Scheduled<Void>?
+    private let outgoing = OutgoingBatch()
+    /// Whether the kernel and the interfaces below it cut messages apart.
+    private var offloadsSending: Bool
+    /// Whether it has done so already: then a refusal is that of one path.
+    private var hasOffloaded = false
+    /// Index in the queue up to which datagrams go one by one, after a refusal.
+    private var singleUntil = 0
+
+    private var incoming: IncomingBatch?
+    private var waiting: FairQueue
+    /// How many datagrams may be handed out in this turn of the loop, and until when.
+    private var budget = 0
+    private var turnEnd = NIODeadline.distantPast
+    private var continuation: Scheduled<Void>?
 
     /// Makes a port that is not bound yet.
     public init(eventLoop: any EventLoop, configuration: UDPPortConfiguration = .init()) {
         self.eventLoop = eventLoop
         self.configuration = configuration
+        offloadsSending = configuration.usesOffload
+        waiting = FairQueue(limit: configuration.receiveQueueDatagrams)
         queue.reserveCapacity(64)
     }
+
+    // MARK: Binding
 
     /// Binds the socket and starts to read.
     ///
@@ -120,17 +93,17 @@ public final class UDPPort {
         var bootstrap = DatagramBootstrap(group: eventLoop)
             .channelOption(.socketOption(.so_rcvbuf), value: size)
             .channelOption(.socketOption(.so_sndbuf), value: size)
-            .channelOption(.datagramVectorReadMessageCount, value: configuration.readBatch)
-            .channelOption(
-                .recvAllocator,
-                value: FixedSizeRecvByteBufferAllocator(
-                    capacity: configuration.readBatch * configuration.maximumDatagramBytes)
-            )
+            // The channel reads one message to tell of its being readable; we read the others.
+            .channelOption(.maxMessagesPerRead, value: 1)
+            .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: Self.longestMessage))
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(DatagramReceiver(port: bound.value))
                 }
             }
+        if System.supportsUDPReceiveOffload {
+            bootstrap = bootstrap.channelOption(.datagramReceiveSegmentSize, value: true)
+        }
         if host.isIPv6 {
             bootstrap = bootstrap.channelOption(
                 ChannelOptions.Types.SocketOption(level: .ipv6, name: .ipv6_v6only),
@@ -139,6 +112,9 @@ public final class UDPPort {
         return bootstrap.bind(host: host.description, port: Int(configuration.port)).assumeIsolated()
             .flatMapThrowing { channel in try self.adopt(channel, isIPv6: host.isIPv6) }
     }
+
+    /// The most bytes that UDP carries, and so the most that joined datagrams have together.
+    private static let longestMessage = 65_536
 
     private func adopt(_ channel: any Channel, isIPv6: Bool) throws -> TransportAddress {
         guard !isClosed else {
@@ -156,6 +132,15 @@ public final class UDPPort {
         descriptor = handle
         isIPv6Socket = isIPv6
         localAddress = address
+        let offloadsReceiving =
+            configuration.usesOffload && System.supportsUDPReceiveOffload && swarm_enable_receive_offload(handle) == 0
+        incoming = IncomingBatch(
+            capacity: offloadsReceiving ? min(configuration.readBatch, 16) : configuration.readBatch,
+            slotBytes: offloadsReceiving ? Self.longestMessage : configuration.maximumDatagramBytes)
+        if configuration.fragmentation == .forbidden {
+            // A kernel that does not know the option fragments, as it would without it.
+            _ = swarm_enable_mtu_probing(handle, isIPv6 ? 0 : 1)
+        }
         return address
     }
 
@@ -168,6 +153,10 @@ public final class UDPPort {
             counters.sendDrops += 1
             return
         }
+        guard isIPv6Socket || !transmit.destination.address.isIPv6 else {
+            counters.sendErrors += 1
+            return
+        }
         queue.append(transmit)
     }
 
@@ -175,54 +164,145 @@ public final class UDPPort {
     public func flush() {
         eventLoop.assertInEventLoop()
         guard retry == nil else { return }
-        while queueHead < queue.count {
-            guard descriptor >= 0 else { break }
-            let transmit = queue[queueHead]
-            let error = sendNow(transmit)
-            if error == EAGAIN || error == EWOULDBLOCK {
-                if queueHead > 1024 {
-                    queue.removeFirst(queueHead)
-                    queueHead = 0
-                }
-                retry = eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(1)) { [weak self] () -> Void in
-                    self?.retry = nil
-                    self?.flush()
-                }
-                return
-            }
-            queueHead += 1
-            if error == 0 {
-                counters.datagramsSent += 1
-                counters.bytesSent += transmit.payload.count
+        while queueHead < queue.count, descriptor >= 0 {
+            outgoing.plan(queue, from: queueHead, offloadingFrom: offloadsSending ? singleUntil : .max)
+            let result = outgoing.send(queue, from: queueHead, descriptor: descriptor, isIPv4: !isIPv6Socket)
+            if result > 0 {
+                counters.sendCalls += 1
+                for length in outgoing.runs.prefix(result) { sent(length) }
+            } else if -result == Int(EAGAIN) || -result == Int(EWOULDBLOCK) {
+                return tryAgain()
             } else {
-                counters.sendErrors += 1
+                refused(outgoing.runs.first ?? 1, errorNumber: CInt(-result))
             }
         }
         queue.removeAll(keepingCapacity: true)
         queueHead = 0
+        singleUntil = 0
     }
 
-    /// - Returns: 0, or the system's error number.
-    private func sendNow(_ transmit: Transmit) -> CInt {
-        if isIPv6Socket {
-            var address = transmit.destination.sockaddrIPv6
-            return unsafe withUnsafeBytes(of: &address) { unsafe sendNow(transmit.payload, to: $0) }
+    /// The kernel has taken the next so many datagrams as one message.
+    private func sent(_ length: Int) {
+        for index in queueHead..<queueHead + length { counters.bytesSent += queue[index].payload.count }
+        counters.datagramsSent += length
+        queueHead += length
+        guard length > 1 else { return }
+        hasOffloaded = true
+        counters.joinedSends += 1
+        counters.datagramsSentJoined += length
+    }
+
+    /// The kernel refuses the next so many datagrams, put together when they are several.
+    private func refused(_ length: Int, errorNumber: CInt) {
+        guard length > 1, [EIO, EINVAL, ENOPROTOOPT, EOPNOTSUPP, EMSGSIZE].contains(errorNumber) else {
+            counters.sendErrors += length
+            queueHead += length
+            return
         }
-        guard var address = transmit.destination.sockaddrIPv4 else { return EAFNOSUPPORT }
-        return unsafe withUnsafeBytes(of: &address) { unsafe sendNow(transmit.payload, to: $0) }
+        // EINVAL is what a path with a smaller MTU gives, too: once some have passed, it is not the kernel that cannot.
+        counters.offloadRefusals += 1
+        if !hasOffloaded || errorNumber == EIO { offloadsSending = false }
+        singleUntil = queueHead + length
     }
 
-    /// - Parameter address: a `sockaddr_in` or `sockaddr_in6`, whole.
-    private func sendNow(_ payload: [UInt8], to address: UnsafeRawBufferPointer) -> CInt {
-        unsafe payload.withUnsafeBytes { bytes in
-            while true {
-                let sent = unsafe sendto(
-                    descriptor, bytes.baseAddress, bytes.count, CInt(MSG_NOSIGNAL),
-                    address.baseAddress?.assumingMemoryBound(to: sockaddr.self), socklen_t(address.count))
-                if sent >= 0 { return 0 }
-                if errno != EINTR { return errno }
+    private func tryAgain() {
+        if queueHead > 1024 {
+            queue.removeFirst(queueHead)
+            singleUntil = max(0, singleUntil - queueHead)
+            queueHead = 0
+        }
+        retry = eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(1)) { [weak self] () -> Void in
+            self?.retry = nil
+            self?.flush()
+        }
+    }
+
+    // MARK: Receiving
+
+    /// The channel has read one message: a turn begins.
+    fileprivate func received(_ envelope: AddressedEnvelope<ByteBuffer>) {
+        beginTurn()
+        guard let source = TransportAddress(envelope.remoteAddress) else { return }
+        counters.receiveCalls += 1
+        let segments = DatagramSegments(
+            length: envelope.data.readableBytes, segmentSize: envelope.metadata?.segmentSize ?? 0)
+        let start = envelope.data.readerIndex
+        take(segments, from: source) { range in
+            envelope.data.getBytes(at: start + range.lowerBound, length: range.count) ?? []
+        }
+    }
+
+    private func beginTurn() {
+        budget = configuration.datagramsPerTurn
+        turnEnd = .now() + TimeAmount(configuration.turnDuration)
+    }
+
+    /// Hands out one datagram at the cost of the turn's budget. Looking at the clock costs something, too.
+    private func handOut(_ datagram: [UInt8], _ source: TransportAddress) {
+        budget -= 1
+        if budget & 15 == 0, NIODeadline.now() >= turnEnd { budget = 0 }
+        onDatagram?(datagram, source)
+    }
+
+    /// Reads what else is there, within the bounds of a turn, and hands it out.
+    fileprivate func readRest() {
+        var left = configuration.datagramsPerRead
+        while left > 0, descriptor >= 0, let incoming {
+            // An error that waited in the socket is that of one datagram, and gone once it is read.
+            let error = incoming.receive(descriptor: descriptor)
+            guard error == 0 else { break }
+            counters.receiveCalls += 1
+            let before = counters.datagramsReceived
+            for index in 0..<incoming.count {
+                guard !incoming.isTruncated(index) else {
+                    counters.receiveDrops += 1
+                    continue
+                }
+                take(incoming.segments(index), from: incoming.source(index)) { incoming.bytes(index, $0) }
+            }
+            left -= max(1, counters.datagramsReceived - before)
+            if incoming.count < incoming.capacity { break }
+        }
+        handOutWaiting()
+    }
+
+    private func take(_ segments: DatagramSegments, from source: TransportAddress, _ bytes: (Range<Int>) -> [UInt8]) {
+        let before = counters.datagramsReceived
+        for range in segments where !isClosed {
+            counters.datagramsReceived += 1
+            counters.bytesReceived += range.count
+            if range.count > configuration.maximumDatagramBytes {
+                counters.receiveDrops += 1
+            } else if budget > 0, waiting.isEmpty {
+                handOut(bytes(range), source)
+            } else if waiting.append(bytes(range), from: source) {
+                counters.receiveDrops += 1
             }
         }
+        if segments.isJoined {
+            counters.joinedReceives += 1
+            counters.datagramsReceivedJoined += counters.datagramsReceived - before
+        }
+    }
+
+    /// Hands out what this turn still may, the sources taking turns; the rest comes with the next turn.
+    private func handOutWaiting() {
+        while budget > 0, let next = waiting.popFirst() {
+            handOut(next.datagram, next.source)
+        }
+        onReadComplete?()
+        guard !waiting.isEmpty, continuation == nil, !isClosed else { return }
+        // A moment in the future: the loop looks at its other sockets before it comes.
+        continuation = eventLoop.assumeIsolated().scheduleTask(in: .microseconds(20)) { [weak self] () -> Void in
+            self?.nextTurn()
+        }
+    }
+
+    private func nextTurn() {
+        continuation = nil
+        guard !isClosed else { return }
+        beginTurn()
+        readRest()
     }
 
     // MARK: The end
@@ -231,31 +311,29 @@ public final class UDPPort {
     @discardableResult
     public func close() -> EventLoopFuture<Void> {
         eventLoop.assertInEventLoop()
-        isClosed = true
-        descriptor = -1
-        retry?.cancel()
-        retry = nil
-        queue = []
-        queueHead = 0
+        end()
         guard let channel else { return eventLoop.makeSucceededVoidFuture() }
         channel.close(promise: nil)
         return channel.closeFuture.flatMapErrorThrowing { _ in }
     }
 
-    fileprivate func received(_ envelope: AddressedEnvelope<ByteBuffer>) {
-        guard let source = TransportAddress(envelope.remoteAddress) else { return }
-        counters.datagramsReceived += 1
-        counters.bytesReceived += envelope.data.readableBytes
-        onDatagram?(Array(envelope.data.readableBytesView), source)
+    private func end() {
+        isClosed = true
+        descriptor = -1
+        retry?.cancel()
+        retry = nil
+        continuation?.cancel()
+        continuation = nil
+        queue = []
+        queueHead = 0
+        waiting.removeAll()
+        incoming = nil
     }
 
     fileprivate func closed() {
-        descriptor = -1
+        end()
         localAddress = nil
         channel = nil
-        isClosed = true
-        retry?.cancel()
-        retry = nil
         let callback = onClose
         onClose = nil
         onDatagram = nil
@@ -273,7 +351,7 @@ private final class DatagramReceiver: ChannelInboundHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) { port.received(Self.unwrapInboundIn(data)) }
 
-    func channelReadComplete(context: ChannelHandlerContext) { port.onReadComplete?() }
+    func channelReadComplete(context: ChannelHandlerContext) { port.readRest() }
 
     func channelInactive(context: ChannelHandlerContext) { port.closed() }
 

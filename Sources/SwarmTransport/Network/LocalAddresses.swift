@@ -78,13 +78,10 @@ public enum LocalAddresses {
 
     private static func ipAddress(_ sockaddr: UnsafeMutablePointer<sockaddr>?) -> IPAddress? {
         guard let address = unsafe sockaddr else { return nil }
-        // Every entry's storage is as long as its family says (getifaddrs(3)).
+        // Every entry's storage is as long as its family says (getifaddrs(3)): 16 bytes of IPv4, 28 of IPv6.
         let family = unsafe CInt(address.pointee.sa_family)
-        let raw = UnsafeRawPointer(address)
-        if family == AF_INET {
-            return .v4(UInt32(bigEndian: unsafe raw.load(as: sockaddr_in.self).sin_addr.s_addr))
-        }
-        guard family == AF_INET6 else { return nil }
-        return unsafe TransportAddress(sockaddr: raw.load(as: sockaddr_in6.self)).address
+        guard family == AF_INET || family == AF_INET6 else { return nil }
+        let bytes = unsafe UnsafeRawBufferPointer(start: address, count: family == AF_INET ? 16 : 28)
+        return unsafe TransportAddress(socketAddress: Array(bytes))?.address
     }
 }

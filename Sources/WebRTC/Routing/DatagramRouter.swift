@@ -25,51 +25,29 @@ public struct DatagramRouter<ID: Hashable & Sendable>: Sendable {
         case dropped
     }
 
-    /// How long the id of a request that was sent is known, at least. Longer than any check is repeated.
-    private let transactionLifetime: Duration
-    private let maximumTransactions: Int
-
-    private var ufrags: [Ufrag: ID] = [:]
-    private var ufragsByID: [ID: [Ufrag]] = [:]
-    private var addresses: [TransportAddress: ID] = [:]
-    private var addressesByID: [ID: [TransportAddress]] = [:]
-    // Two generations: the older one is dropped whole, so that forgetting costs nothing per request.
-    private var transactions: [STUNTransactionID: ID] = [:]
-    private var olderTransactions: [STUNTransactionID: ID] = [:]
-    private var nextRotation: Instant?
-
-    /// How many addresses of one connection are kept: the latest.
-    private let maximumAddressesPerConnection = 32
+    // The tables hold small numbers instead of IDs: so they are no generic code, which would be several times slower, and
+    // an ID is looked at only when a connection was found.
+    private var table: RoutingTable
+    private var slots: [ID: Int] = [:]
+    private var connections: [ID?] = []
+    private var freeSlots: [Int] = []
 
     /// - Parameters:
     ///   - transactionLifetime: how long answers are expected, at least.
     ///   - maximumTransactions: how many are known at most, twice over; the oldest half goes first.
     public init(transactionLifetime: Duration = .seconds(60), maximumTransactions: Int = 65_536) {
-        self.transactionLifetime = transactionLifetime
-        self.maximumTransactions = maximumTransactions
+        table = RoutingTable(transactionLifetime: transactionLifetime, maximumTransactions: maximumTransactions)
     }
 
     /// Finds where a datagram goes.
     public func route(_ datagram: [UInt8], from source: TransportAddress) -> Route {
-        switch DatagramKind(datagram) {
-        case .stun: routeSTUN(datagram)
-        case .dtls: addresses[source].map(Route.connection) ?? .dropped
+        switch table.route(datagram, from: source) {
+        case .slot(let slot): connections[slot].map(Route.connection) ?? .dropped
+        case .bindingRequest: .bindingRequest
+        case .stunAnswer: .stunAnswer
         case .channelData: .channelData
-        case .bencoded: .dht
-        case .unknown: .dropped
-        }
-    }
-
-    private func routeSTUN(_ datagram: [UInt8]) -> Route {
-        switch STUNMessage.messageClass(of: datagram) {
-        case .request, .indication:
-            guard let range = STUNMessage.localUfragRange(of: datagram) else { return .bindingRequest }
-            return Ufrag(datagram[range]).flatMap { ufrags[$0] }.map(Route.connection) ?? .dropped
-        case .success, .error:
-            guard let id = STUNMessage.transactionID(of: datagram) else { return .dropped }
-            return (transactions[id] ?? olderTransactions[id]).map(Route.connection) ?? .stunAnswer
-        case nil:
-            return .dropped
+        case .dht: .dht
+        case .dropped: .dropped
         }
     }
 
@@ -77,10 +55,7 @@ public struct DatagramRouter<ID: Hashable & Sendable>: Sendable {
     ///
     /// - Parameter new: of 1…16 bytes each, as ours are (they have 8); others find nothing.
     public mutating func setUfrags(_ new: [String], for connection: ID) {
-        let new = new.compactMap { Ufrag(Array($0.utf8)[...]) }
-        for ufrag in ufragsByID[connection] ?? [] where ufrags[ufrag] == connection { ufrags[ufrag] = nil }
-        ufragsByID[connection] = new.isEmpty ? nil : new
-        for ufrag in new { ufrags[ufrag] = connection }
+        table.setUfrags(new, for: slot(of: connection))
     }
 
     /// Notes a datagram that a connection sends, so that the answer finds back. Everything but STUN requests is free.
@@ -88,14 +63,7 @@ public struct DatagramRouter<ID: Hashable & Sendable>: Sendable {
         guard let first = datagram.first, first < 4, STUNMessage.messageClass(of: datagram) == .request,
             let id = STUNMessage.transactionID(of: datagram)
         else { return }
-        let isDue = nextRotation.map { $0 <= now } ?? false
-        if isDue || transactions.count >= maximumTransactions {
-            olderTransactions = transactions
-            transactions = [:]
-            nextRotation = nil
-        }
-        nextRotation = nextRotation ?? now + transactionLifetime
-        transactions[id] = connection
+        table.noteRequest(id, by: slot(of: connection), now: now)
     }
 
     /// Notes that authenticated STUN came from an address: `PeerConnectionEvent.addressValidated`.
@@ -103,48 +71,32 @@ public struct DatagramRouter<ID: Hashable & Sendable>: Sendable {
     /// - Returns: the connection that had the address before, which is to be closed: DTLS of two sessions from one
     ///   address cannot be told apart, and the newer one is the one that the peer means.
     public mutating func addressValidated(_ address: TransportAddress, by connection: ID) -> ID? {
-        let before = addresses[address]
-        guard before != connection else { return nil }
-        addresses[address] = connection
-        addressesByID[connection, default: []].append(address)
-        if let count = addressesByID[connection]?.count, count > maximumAddressesPerConnection,
-            let oldest = addressesByID[connection]?.removeFirst(), addresses[oldest] == connection
-        {
-            addresses[oldest] = nil
-        }
-        if let before { addressesByID[before]?.removeAll { $0 == address } }
-        return before
+        table.setAddress(address, to: slot(of: connection)).flatMap { connections[$0] }
     }
 
     /// The connection that DTLS from this address goes to.
-    public func connection(at address: TransportAddress) -> ID? { addresses[address] }
+    public func connection(at address: TransportAddress) -> ID? { table.slot(at: address).flatMap { connections[$0] } }
 
-    /// Forgets a connection: nothing is routed to it any more.
+    /// Forgets a connection: nothing is routed to it any more. (Its transactions are left to age. An answer to one of them
+    /// may go to a connection that came after it, which does not know the transaction.)
     public mutating func remove(_ connection: ID) {
-        setUfrags([], for: connection)
-        for address in addressesByID.removeValue(forKey: connection) ?? [] where addresses[address] == connection {
-            addresses[address] = nil
-        }
-        // Its transactions are left to age: an answer to one of them goes to a connection that its owner has forgotten.
+        guard let slot = slots.removeValue(forKey: connection) else { return }
+        table.remove(slot)
+        connections[slot] = nil
+        freeSlots.append(slot)
     }
-}
 
-/// A ufrag of ours as a key: no heap, and nothing of Unicode to look at.
-private struct Ufrag: Hashable {
-    let high: UInt64
-    let low: UInt64
-    let count: UInt8
-
-    /// - Returns: `nil` when there are not 1…16 bytes.
-    init?(_ bytes: ArraySlice<UInt8>) {
-        guard (1...16).contains(bytes.count) else { return nil }
-        var (high, low) = (UInt64(0), UInt64(0))
-        for byte in bytes {
-            high = high << 8 | low >> 56
-            low = low << 8 | UInt64(byte)
+    private mutating func slot(of connection: ID) -> Int {
+        if let known = slots[connection] { return known }
+        let slot: Int
+        if let free = freeSlots.popLast() {
+            slot = free
+            connections[slot] = connection
+        } else {
+            slot = connections.count
+            connections.append(connection)
         }
-        self.high = high
-        self.low = low
-        count = UInt8(bytes.count)
+        slots[connection] = slot
+        return slot
     }
 }
