@@ -89,7 +89,7 @@ extension PeerConnection {
     public mutating func pollEvent() -> PeerConnectionEvent? {
         while true {
             if let event = events.popFirst() { return event }
-            guard state != .closed, let event = sctp?.pollEvent() else { return nil }
+            guard state != .closed, !isReadingPaused, let event = sctp?.pollEvent() else { return nil }
             take(event)
         }
     }

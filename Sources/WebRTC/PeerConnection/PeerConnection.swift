@@ -52,6 +52,10 @@ public struct PeerConnection: ~Copyable {
     var lastPath: ICEPath?
     var lastICEState = ICEState.new
 
+    /// Whether messages, and what came behind them, are left in SCTP: the peer's window closes while nobody reads. Other
+    /// events come all the same.
+    public var isReadingPaused = false
+
     /// How far the connection is.
     public internal(set) var state = PeerConnectionState.new
     /// Why it is closed; `nil` before.

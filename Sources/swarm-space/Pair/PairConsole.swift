@@ -1,6 +1,5 @@
+import DataChannels
 import JSON
-import SCTP
-import WebRTC
 
 /// How a person or a program talks to `pair`.
 protocol PairConsole: Sendable {
@@ -43,7 +42,7 @@ struct TextPairConsole: PairConsole {
         if let description = SessionDescription(compact: word) { return .description(description) }
         if word.hasPrefix("{"), let instruction = try? PairInstruction(json: bytes) { return instruction }
         if word == "/quit" { return .disconnect }
-        return .send(label: "main", payload: Array(text.utf8), kind: .text)
+        return .send(label: "main", .text(text))
     }
 
     func report(_ report: PairReport) {
@@ -55,10 +54,10 @@ struct TextPairConsole: PairConsole {
                     : "Give this answer to the other side:")
             if let compact = description.compact { output.line(compact) }
         case .state(let state): output.note("[\(state.rawValue)]")
-        case .open(let options, _): output.note("[channel \(options.label) is open: type to talk, /quit to end]")
-        case .message(_, _, .text, let payload): output.line(String(decoding: payload, as: UTF8.self))
-        case .message(_, _, .binary, let payload): output.note("[\(payload.count) bytes]")
-        case .channelClosed(let label, _): output.note("[channel \(label) is closed]")
+        case .open(let channel): output.note("[channel \(channel.label) is open: type to talk, /quit to end]")
+        case .message(_, .text(let text)): output.line(text)
+        case .message(_, .binary(let bytes)): output.note("[\(bytes.count) bytes]")
+        case .channelClosed(let channel): output.note("[channel \(channel.label) is closed]")
         case .closed: break
         case .error(let message): output.note("[\(message)]")
         }

@@ -1,7 +1,6 @@
+import DataChannels
 import Foundation
 import JSON
-import SCTP
-import WebRTC
 
 /// A line that is not understood; the text says why.
 struct PairInputError: Error, Equatable {
@@ -11,10 +10,9 @@ struct PairInputError: Error, Equatable {
 /// One line of input to `pair`, understood.
 enum PairInstruction: Equatable {
     case description(SessionDescription)
-    /// An empty line means that no more will come.
-    case candidate(line: String, ufrag: String?)
-    case open(DataChannelOptions)
-    case send(label: String, payload: [UInt8], kind: DataChannelMessageKind)
+    case candidate(ICECandidate)
+    case open(label: String, DataChannelOptions)
+    case send(label: String, DataChannelMessage)
     case close(label: String)
     case restart
     case disconnect
@@ -34,7 +32,7 @@ enum PairInstruction: Equatable {
         switch (object["type"]?.string, object["cmd"]?.string) {
         case ("candidate", _): self = try Self.candidate(object)
         case (let type?, _): self = .description(try Self.description(type, object))
-        case (_, "open"): self = .open(try Self.options(object))
+        case (_, "open"): self = .open(label: try Self.label(object), try Self.options(object))
         case (_, "send"): self = try Self.send(object)
         case (_, "close"): self = .close(label: try Self.label(object))
         case (_, "restart"): self = .restart
@@ -55,18 +53,15 @@ enum PairInstruction: Equatable {
             throw PairInputError(message: "no type \(quoted(type))")
         }
         guard let sdp = object["sdp"]?.string else { throw PairInputError(message: "\"sdp\" is not a text") }
-        do {
-            return try SessionDescription(kind: kind, parsing: sdp)
-        } catch {
-            throw PairInputError(message: "cannot use this \(type): \(error)")
-        }
+        return SessionDescription(kind, sdp: sdp)
     }
 
     private static func candidate(_ object: JSONObject) throws(PairInputError) -> PairInstruction {
         let value = object["candidate"] ?? .null
-        if value.isNull { return .candidate(line: "", ufrag: nil) }
+        // No line means that no more will come.
+        if value.isNull { return .candidate(ICECandidate("")) }
         guard let line = value.string else { throw PairInputError(message: "\"candidate\" is not a text") }
-        return .candidate(line: line, ufrag: object["usernameFragment"]?.string)
+        return .candidate(ICECandidate(line, usernameFragment: object["usernameFragment"]?.string))
     }
 
     private static func label(_ object: JSONObject) throws(PairInputError) -> String {
@@ -75,7 +70,7 @@ enum PairInstruction: Equatable {
     }
 
     private static func options(_ object: JSONObject) throws(PairInputError) -> DataChannelOptions {
-        var options = DataChannelOptions(label: try label(object))
+        var options = DataChannelOptions()
         func member<T>(_ name: JSONText, _ read: (JSONValue) -> T?) throws(PairInputError) -> T? {
             guard let value = object[name], !value.isNull else { return nil }
             guard let result = read(value) else { throw PairInputError(message: "\"\(name)\" has a wrong value") }
@@ -96,11 +91,13 @@ enum PairInstruction: Equatable {
 
     private static func send(_ object: JSONObject) throws(PairInputError) -> PairInstruction {
         let label = try label(object)
-        if let text = object["text"]?.text { return .send(label: label, payload: text.utf8, kind: .text) }
+        if let text = object["text"]?.text {
+            return .send(label: label, .text(String(decoding: text.utf8, as: UTF8.self)))
+        }
         guard let base64 = object["base64"]?.string else {
             throw PairInputError(message: "neither \"text\" nor \"base64\" is a text")
         }
         guard let data = Data(base64Encoded: base64) else { throw PairInputError(message: "\"base64\" is not base64") }
-        return .send(label: label, payload: Array(data), kind: .binary)
+        return .send(label: label, .binary(Array(data)))
     }
 }

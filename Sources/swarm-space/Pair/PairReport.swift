@@ -1,16 +1,15 @@
 import Crypto
+import DataChannels
 import JSON
-import SCTP
 import SwarmBase
-import WebRTC
 
 /// One thing that `pair` says.
 enum PairReport {
     case description(SessionDescription)
-    case state(PeerConnectionState)
-    case open(DataChannelOptions, id: DataChannelID)
-    case message(label: String, id: DataChannelID, kind: DataChannelMessageKind, payload: [UInt8])
-    case channelClosed(label: String, id: DataChannelID?)
+    case state(ConnectionState)
+    case open(DataChannel)
+    case message(DataChannel, DataChannelMessage)
+    case channelClosed(DataChannel)
     case closed
     case error(String)
 
@@ -21,25 +20,37 @@ enum PairReport {
             ["type": .string(description.kind.rawValue), "sdp": .string(description.sdp)]
         case .state(let state):
             ["event": "state", "state": .string(state.rawValue)]
-        case .open(let options, let id):
+        case .open(let channel):
             [
-                "event": "open", "label": .string(options.label), "id": .integer(Int(id)),
-                "protocol": .string(options.protocol), "ordered": .bool(options.isOrdered),
-                "maxRetransmits": options.maxRetransmits.map { .integer(Int($0)) } ?? .null,
-                "maxPacketLifeTime": options.maxPacketLifeTime.map { .integer(Int($0)) } ?? .null,
+                "event": "open", "label": .string(channel.label), "id": Self.number(channel.id),
+                "protocol": .string(channel.options.protocol), "ordered": .bool(channel.options.isOrdered),
+                "maxRetransmits": Self.number(channel.options.maxRetransmits),
+                "maxPacketLifeTime": Self.number(channel.options.maxPacketLifeTime),
             ]
-        case .message(let label, let id, let kind, let payload):
+        case .message(let channel, let message):
             [
-                "event": "message", "label": .string(label), "id": .integer(Int(id)),
-                "kind": kind == .text ? "text" : "binary", "bytes": .integer(payload.count),
-                "sha256": .string(SHA256.hash(data: payload).map { $0 }.hexadecimal),
+                "event": "message", "label": .string(channel.label), "id": Self.number(channel.id),
+                "kind": .string(message.kind), "bytes": .integer(message.byteCount),
+                "sha256": .string(SHA256.hash(data: message.bytes).map { $0 }.hexadecimal),
             ]
-        case .channelClosed(let label, let id):
-            ["event": "closed", "label": .string(label), "id": id.map { .integer(Int($0)) } ?? .null]
+        case .channelClosed(let channel):
+            ["event": "closed", "label": .string(channel.label), "id": Self.number(channel.id)]
         case .closed:
             ["event": "closed"]
         case .error(let message):
             ["event": "error", "message": .string(message)]
+        }
+    }
+
+    private static func number(_ value: UInt16?) -> JSONValue { value.map { .integer(Int($0)) } ?? .null }
+}
+
+extension DataChannelMessage {
+    /// As the contract calls it.
+    fileprivate var kind: String {
+        switch self {
+        case .text: "text"
+        case .binary: "binary"
         }
     }
 }
