@@ -193,6 +193,56 @@ import Testing
         }
     }
 
+    /// The answer to one side's reset is lost, so the other side uses the number again first.
+    @Test(arguments: [false, true])
+    func numberIsUsedAgainBeforeTheAnswerIsHere(closesAgain: Bool) throws {
+        let pair = connected(seed: 30)
+        let id = try pair.a.open(DataChannelOptions(label: "old"))
+        pair.run(for: .seconds(1))
+        var isLosing = false
+        pair.filter = { toB, packet in
+            var walker = ChunkWalker(packet: packet)
+            while let chunk = walker.next() {
+                guard toB, chunk.type == 130 else { continue }
+                for case .response in ReconfigurationChunk(chunk, in: packet).parameters { isLosing = true }
+            }
+            return !isLosing || !toB
+        }
+        pair.a.close(id, now: pair.now)
+        pair.run(for: .milliseconds(60))
+        #expect(isLosing && pair.eventsOfA.last == .closed(id) && !pair.eventsOfB.contains(.closed(id)))
+        pair.filter = { toB, packet in
+            var walker = ChunkWalker(packet: packet)
+            while let chunk = walker.next() { if toB, chunk.type == 130, !closesAgain { return false } }
+            return true
+        }
+        let options = DataChannelOptions(label: "new")
+        #expect(try pair.a.open(options) == id)
+        try pair.a.send([7], kind: .binary, on: id, now: pair.now)
+        if closesAgain { pair.a.close(id, now: pair.now) }
+        pair.run(for: .milliseconds(100))
+        pair.filter = nil
+        let done = pair.run(for: .seconds(10)) { pair in
+            pair.receivedByB == [[7]] && count(.closed(id), in: pair.eventsOfB) == (closesAgain ? 2 : 1)
+                && count(.closed(id), in: pair.eventsOfA) == (closesAgain ? 2 : 1)
+        }
+        #expect(done && pair.eventsOfB.contains(.open(id, options, byPeer: true)))
+    }
+
+    /// The rest of a message expires when everything before it was acknowledged: the skip is told at once.
+    @Test func restThatExpiresIsSkipped() throws {
+        let pair = connected(seed: 31, Impairment(delay: .milliseconds(100)))
+        let id = try pair.a.open(DataChannelOptions(label: "x", reliability: .maxPacketLifeTime(205)))
+        pair.run(for: .seconds(2))
+        // More than the first window holds, so that a part is left when the window is acknowledged, too late.
+        try pair.a.send([UInt8](repeating: 1, count: 60_000), kind: .binary, on: id, now: pair.now)
+        pair.run(for: .seconds(3))
+        #expect(pair.a.association.outstanding.isEmpty == true && pair.b.association.reassembly.heldBytes == 0)
+        try pair.a.send([2], kind: .binary, on: id, now: pair.now)
+        let done = pair.run(for: .seconds(1)) { $0.receivedByB == [[2]] }
+        #expect(done)
+    }
+
     @Test func manyChannelsCloseAtOnce() throws {
         let pair = connected(seed: 9)
         var ids: [DataChannelID] = []

@@ -6,11 +6,16 @@ import Testing
 
 /// Associations over the worst paths: everything at random, drawn from a seed that failures print.
 @Suite struct SimulationTests {
-    /// How many seeds: `SWARM_SPACE_SEEDS`, or a few hundred.
+    /// How many seeds: `SWARM_SPACE_SEEDS`, or a few hundred. `SWARM_SPACE_SEED` runs a single one again.
     static let seeds = ProcessInfo.processInfo.environment["SWARM_SPACE_SEEDS"].flatMap(Int.init) ?? 240
+    static let only = ProcessInfo.processInfo.environment["SWARM_SPACE_SEED"].flatMap(Int.init)
 
     @Test(arguments: 0..<8)
     func everythingAtOnce(part: Int) throws {
+        if let only = Self.only {
+            if part == only % 8 { try Simulation(seed: UInt64(only)).run() }
+            return
+        }
         for seed in stride(from: part, to: Self.seeds, by: 8) { try Simulation(seed: UInt64(seed)).run() }
     }
 }

@@ -49,7 +49,13 @@ extension SCTPAssociation {
             if isForwardTSNDue { appendForwardTSN(to: &packet, limit: limit, now: now) }
             if reset.isDue { appendResetRequest(to: &packet, limit: limit, now: now) }
         }
-        if sendsData { appendData(to: &packet, limit: limit, now: now) }
+        if sendsData {
+            appendData(to: &packet, limit: limit, now: now)
+            // All there was to send had expired: the owner will not ask again for what that leaves to be said.
+            if packet.count == PacketHeader.size, isForwardTSNDue, state != .cookieEchoed {
+                appendForwardTSN(to: &packet, limit: limit, now: now)
+            }
+        }
         guard packet.count > PacketHeader.size else { return nil }
         // RFC 9653 §5.2: never without a checksum beside COOKIE ECHO.
         return packet.finish(checksum: echoesCookie || !(configuration.isOverDTLS && peer.acceptsZeroChecksum))

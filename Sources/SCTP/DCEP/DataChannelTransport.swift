@@ -19,6 +19,11 @@ public struct DataChannelTransport: ~Copyable, Sendable {
         var isAnnounced = true
         var isOutgoingReset = false
         var isIncomingReset = false
+        /// The peer has closed its end, knows that ours is closed, and uses the number again before the answer to our own
+        /// request is here: its OPEN waits for that.
+        var next: DataChannelOptions?
+        /// And it has closed that one again.
+        var isNextReset = false
     }
 
     /// A message for a number nobody has opened yet.
@@ -322,6 +327,9 @@ public struct DataChannelTransport: ~Copyable, Sendable {
             return
         }
         guard phase != .closing else {
+            if channels[id]?.isIncomingReset == true {
+                keepEarly(EarlyMessage(id: id, kind: kind, payload: payload))
+            }
             association.release(Self.charge(payload), now: now)
             return
         }
@@ -378,16 +386,27 @@ public struct DataChannelTransport: ~Copyable, Sendable {
             if channels[id]?.phase == .opening { acknowledged(id) }
         case .open(let options):
             guard id != .max, id & 1 != firstID, Int(id) < maxChannels, !channels.contains(id) else {
-                if channels.contains(id) { close(id, now: now) } else { refuse(id) }
+                if id & 1 != firstID, channels[id]?.isIncomingReset == true {
+                    channels[id]?.next = options
+                } else if channels.contains(id) {
+                    close(id, now: now)
+                } else {
+                    refuse(id)
+                }
                 return
             }
-            channels[id] = Channel(options: options, phase: .open)
-            association.setPriority(options.priority, of: id)
-            events.append(.open(id, options, byPeer: true))
-            // Refused only while the association ends; then nobody waits for it.
-            try? sendControl(.ack, on: id)
-            deliverEarly(for: id)
+            accept(id, options)
         }
+    }
+
+    /// The peer opened a channel.
+    private mutating func accept(_ id: DataChannelID, _ options: DataChannelOptions) {
+        channels[id] = Channel(options: options, phase: .open)
+        association.setPriority(options.priority, of: id)
+        events.append(.open(id, options, byPeer: true))
+        // Refused only while the association ends; then nobody waits for it.
+        try? sendControl(.ack, on: id)
+        deliverEarly(for: id)
     }
 
     private mutating func acknowledged(_ id: DataChannelID) {
@@ -424,6 +443,10 @@ public struct DataChannelTransport: ~Copyable, Sendable {
 
     private mutating func incomingReset(_ ids: [DataChannelID]) {
         for id in ids {
+            if channels[id]?.next != nil {
+                channels[id]?.isNextReset = true
+                continue
+            }
             forgetEarly(id)
             guard let channel = channels[id] else { continue }
             channels[id]?.isIncomingReset = true
@@ -448,6 +471,10 @@ public struct DataChannelTransport: ~Copyable, Sendable {
         channels[id] = nil
         if id & 1 == firstID { lowestFreeID = min(lowestFreeID, Int(id)) }
         if channel.isAnnounced { events.append(.closed(id)) }
+        if let next = channel.next {
+            accept(id, next)
+            if channel.isNextReset { incomingReset([id]) }
+        }
     }
 }
 
