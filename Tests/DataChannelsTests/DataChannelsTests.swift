@@ -351,6 +351,48 @@ import Testing
         }
     }
 
+    @Test func statisticsAreTrue() async throws {
+        try await within {
+            let (pair, here, there) = try await Pair.withChannel(DataChannelOptions(protocol: "talk"))
+            try await here.send("hello")
+            try await here.send([1, 2, 3])
+            var received = there.messages.makeAsyncIterator()
+            _ = await received.next()
+            _ = await received.next()
+            let (ours, theirs) = (await pair.here.statistics(), await pair.there.statistics())
+            #expect(ours.peerConnection == PeerConnectionStatistics(dataChannelsOpened: 1, dataChannelsClosed: 0))
+            let sent = try #require(ours.dataChannels.first)
+            #expect(sent.label == "main" && sent.protocol == "talk" && sent.state == "open")
+            #expect(sent.dataChannelIdentifier == here.id.map { Int($0) })
+            #expect([sent.messagesSent, sent.bytesSent, sent.messagesReceived, sent.bytesReceived] == [2, 8, 0, 0])
+            let got = try #require(theirs.dataChannels.first)
+            #expect([got.messagesSent, got.bytesSent, got.messagesReceived, got.bytesReceived] == [0, 0, 2, 8])
+            #expect(ours.transport.iceRole == "controlling" && theirs.transport.iceRole == "controlled")
+            // The offer leaves the choice, the answerer takes the client's part (RFC 8842 §5.3).
+            #expect(ours.transport.dtlsRole == "server" && theirs.transport.dtlsRole == "client")
+            for (report, other) in [(ours, theirs), (theirs, ours)] {
+                #expect(report.transport.dtlsState == "connected" && report.transport.iceState == "connected")
+                #expect(report.transport.bytesSent > 1000 && report.transport.packetsSent > 5)
+                #expect(report.transport.bytesReceived <= other.transport.bytesSent + 10_000)
+                let path = try #require(report.selectedCandidatePair)
+                #expect(path.state == "succeeded" && path.nominated)
+                #expect(path.requestsSent >= 1 && path.responsesReceived >= 1)
+                #expect(path.currentRoundTripTime.map { $0 > 0 && $0 < 5 } == true)
+                let remote = try #require(report.remoteCandidates.first { $0.id == path.remoteCandidateId })
+                let local = try #require(report.localCandidates.first { $0.id == path.localCandidateId })
+                #expect(remote.address == "127.0.0.1" && local.address == "127.0.0.1")
+                #expect(other.localCandidates.contains { $0.port == remote.port })
+                #expect(report.certificates.map(\.fingerprintAlgorithm) == ["sha-256", "sha-256"])
+                #expect(report.certificates[0].fingerprint == other.certificates[1].fingerprint)
+            }
+            here.close()
+            await here.closed()
+            #expect(await pair.here.statistics().peerConnection.dataChannelsClosed == 1)
+            await pair.close()
+            #expect(await pair.here.statistics().transport.dtlsState == "closed")
+        }
+    }
+
     @Test func candidatesMayFollow() async throws {
         try await within {
             // This server does not answer: the offer goes out before all candidates are there.

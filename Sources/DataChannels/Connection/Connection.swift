@@ -13,6 +13,8 @@ final class Connection: DeadlineHolder {
     var deadlineIndex: Int?
     /// Something has happened to it in this turn of the loop.
     var isTouched = false
+    /// A description was made or taken: the switchboard has to know by which ufrags peers may ask for it.
+    var mayHaveOtherUfrags = true
     private(set) var channels: [DataChannelHandle: Channel] = [:]
     private(set) var counters = Counters()
     private weak var switchboard: Switchboard?
@@ -77,7 +79,13 @@ final class Connection: DeadlineHolder {
         touch()
     }
 
-    /// Changes the core by a command of a user.
+    /// A description was made or taken.
+    func hasNegotiated() {
+        mayHaveOtherUfrags = true
+        touch()
+    }
+
+    /// Something has happened to the core.
     func touch() { switchboard?.touch(self) }
 
     // MARK: Commands
@@ -128,7 +136,7 @@ final class Connection: DeadlineHolder {
         for channel in bufferingChannels where channel.hasBacklog { channel.send(to: &core, now: now) }
         while moved {
             sendOffered(now: now)
-            moved = sendDatagrams(&left)
+            moved = sendDatagrams(&left, now: now)
             moved = drainEvents() || moved
             deliverArrived()
             // A handler has answered.
@@ -157,14 +165,15 @@ final class Connection: DeadlineHolder {
         }
     }
 
-    private func sendDatagrams(_ left: inout Int) -> Bool {
+    private func sendDatagrams(_ left: inout Int, now: Instant) -> Bool {
         var moved = false
+        let switchboard = switchboard
         while left > 0, let transmit = core.pollTransmit() {
             moved = true
             left -= 1
             counters.packetsSent += 1
             counters.bytesSent += transmit.payload.count
-            switchboard?.send(transmit, of: self)
+            switchboard?.send(transmit, of: self, now: now)
         }
         return moved
     }

@@ -56,7 +56,7 @@ public actor PeerConnection {
     public func restartICE() throws(DataChannelsError) -> SessionDescription { try offer(restart: true) }
 
     private func offer(restart: Bool) throws(DataChannelsError) -> SessionDescription {
-        defer { connection.touch() }
+        defer { connection.hasNegotiated() }
         do { return SessionDescription(try connection.core.createOffer(restart: restart, now: now)) } catch {
             throw DataChannelsError(error)
         }
@@ -64,7 +64,7 @@ public actor PeerConnection {
 
     /// Takes the peer's offer and makes the answer. A further offer is a restart or other change by the peer.
     public func accept(offer: SessionDescription) throws(DataChannelsError) -> SessionDescription {
-        defer { connection.touch() }
+        defer { connection.hasNegotiated() }
         let description = try offer.core()
         do { return SessionDescription(try connection.core.accept(offer: description, now: now)) } catch {
             throw DataChannelsError(error)
@@ -73,7 +73,7 @@ public actor PeerConnection {
 
     /// Takes the peer's answer to the last offer.
     public func accept(answer: SessionDescription) throws(DataChannelsError) {
-        defer { connection.touch() }
+        defer { connection.hasNegotiated() }
         let description = try answer.core()
         do { try connection.core.accept(answer: description, now: now) } catch { throw DataChannelsError(error) }
     }
@@ -112,6 +112,9 @@ public actor PeerConnection {
 
     /// Whether the path passes a TURN server of either side.
     public var isRelayed: Bool { connection.core.selectedPath?.isRelayed ?? false }
+
+    /// What is known of the connection: paths, traffic, channels.
+    public func statistics() -> StatisticsReport { connection.statistics(certificate: endpoint.certificate) }
 
     // MARK: Channels
 

@@ -288,7 +288,7 @@ final class CandidateGatherer {
     /// Takes a datagram that a TURN server has sent.
     ///
     /// - Returns: `false` when it is for somebody else.
-    func handle(_ datagram: [UInt8], from source: TransportAddress, now: Instant) -> Bool {
+    func handle(_ datagram: [UInt8], from source: TransportAddress) -> Bool {
         guard !relays.isEmpty, turn.handle(datagram: datagram, from: source, now: now) else { return false }
         receiveRelayed()
         return true

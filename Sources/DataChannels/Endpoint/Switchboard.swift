@@ -19,6 +19,9 @@ final class Switchboard {
     private(set) var connections: [UInt64: Connection] = [:]
     private let port: UDPPort
     private var router = DatagramRouter<UInt64>()
+    /// Who had the last datagram that was not STUN: mostly the next one is for the same connection.
+    private var lastSource: TransportAddress?
+    private weak var lastConnection: Connection?
     private var deadlines = DeadlineQueue<Connection>()
     private var timer: LoopTimer?
     private var touched: [Connection] = []
@@ -101,8 +104,11 @@ final class Switchboard {
     }
 
     /// Sends a datagram of a connection: by the socket, or by the TURN server that lends the address it goes out from.
-    func send(_ transmit: Transmit, of connection: Connection) {
-        router.noteTransmit(transmit.payload, by: connection.id, now: now)
+    func send(_ transmit: Transmit, of connection: Connection, now: Instant) {
+        // Only STUN is of interest there.
+        if let first = transmit.payload.first, first < 4 {
+            router.noteTransmit(transmit.payload, by: connection.id, now: now)
+        }
         if transmit.relay == nil {
             port.send(transmit)
         } else {
@@ -115,6 +121,7 @@ final class Switchboard {
 
     /// Authenticated STUN for a connection came from an address: DTLS from there is that connection's, too.
     func addressValidated(_ address: TransportAddress, by connection: Connection) {
+        lastSource = nil
         guard let older = router.addressValidated(address, by: connection.id).flatMap({ connections[$0] }) else {
             return
         }
@@ -125,6 +132,7 @@ final class Switchboard {
 
     private func remove(_ connection: Connection) {
         guard connections.removeValue(forKey: connection.id) != nil else { return }
+        lastSource = nil
         router.remove(connection.id)
         deadlines.remove(connection)
         candidates?.forget(connection.id, now: now)
@@ -134,7 +142,12 @@ final class Switchboard {
     // MARK: Input
 
     private func received(_ datagram: [UInt8], from source: TransportAddress) {
-        if let candidates, candidates.handle(datagram, from: source, now: now) { return }
+        // A TURN server is no peer, so what comes from one is not in the way of this.
+        if source == lastSource, let lastConnection, DatagramKind(datagram) == .dtls {
+            lastConnection.handle(datagram, from: source, via: nil, now: now)
+            return touch(lastConnection)
+        }
+        if let candidates, candidates.handle(datagram, from: source) { return }
         route(datagram, from: source, via: nil)
     }
 
@@ -148,8 +161,12 @@ final class Switchboard {
             let now = now
             connection.handle(datagram, from: source, via: relay, now: now)
             touch(connection)
-            // An address that STUN has just validated counts for the next datagram of the same batch.
-            if let first = datagram.first, first < 4 { connection.drainEvents() }
+            if let first = datagram.first, first < 4 {
+                // An address that STUN has just validated counts for the next datagram of the same batch.
+                connection.drainEvents()
+            } else if relay == nil {
+                (lastSource, lastConnection) = (source, connection)
+            }
         case .bindingRequest:
             guard configuration.answersBindingRequests, relay == nil,
                 let answer = STUNBindingServer.respond(to: datagram, from: source)
@@ -191,7 +208,10 @@ final class Switchboard {
             for connection in batch {
                 connection.isTouched = false
                 if connection.pump(now: now) { unfinished.append(connection) }
-                router.setUfrags(connection.core.localUfrags, for: connection.id)
+                if connection.mayHaveOtherUfrags {
+                    connection.mayHaveOtherUfrags = false
+                    router.setUfrags(connection.core.localUfrags, for: connection.id)
+                }
                 if connection.core.state == .closed {
                     remove(connection)
                 } else {

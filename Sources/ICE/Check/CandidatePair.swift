@@ -55,6 +55,7 @@ struct CandidatePair {
     var roundTrip: Duration?
     /// The latest round trips, oldest first: see ``roundTrip(since:)``.
     private var samples: [(at: Instant, roundTrip: Duration)] = []
+    var counters = ICEPairCounters()
     var firstCheck: Instant?
     var lastCheck: Instant?
     var lastReceived: Instant?
@@ -129,6 +130,7 @@ struct CandidatePair {
 
     mutating func noteRoundTrip(_ sample: Duration, _ now: Instant) {
         guard sample >= .zero else { return }
+        counters.totalRoundTripTime += sample
         if samples.count == Self.sampleCount { samples.removeFirst() }
         samples.append((now, sample))
         roundTrip = roundTrip.map { ($0 * 7 + sample) / 8 } ?? sample

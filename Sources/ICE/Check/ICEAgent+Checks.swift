@@ -60,6 +60,7 @@ extension ICEAgent {
         let timeout = retransmissionTimeout(generations[g].pairs[index])
         generations[g].update(index) { pair in
             pair.mustAnswer = false
+            pair.counters.requestsSent += 1
             pair.firstCheck = pair.firstCheck ?? now
             pair.lastCheck = now
             pair.unansweredSince = pair.unansweredSince ?? now
@@ -103,6 +104,7 @@ extension ICEAgent {
                 let isLast = check.sends + 1 >= configuration.maximumSends
                 let wait = isLast ? configuration.finalWait : timeout
                 generations[g].update(index) {
+                    $0.counters.requestsSent += 1
                     $0.retransmission?.sends += 1
                     $0.retransmission?.timeout = timeout
                     $0.retransmission?.next = now + wait
@@ -170,6 +172,7 @@ extension ICEAgent {
             pair.unansweredSince = nil
             pair.wasTried = true
             // Which sending of several was answered cannot be told.
+            pair.counters.responsesReceived += 1
             if transaction.sends == 1 { pair.noteRoundTrip(now - transaction.firstSent, now) }
             // A nomination is settled by its own answer only.
             if let pending = pair.retransmission, pending.id == id || !pending.nominates || transaction.nominates {

@@ -56,7 +56,12 @@ extension ICEAgent {
             // The peer has moved, or its NAT has: find out soon whether the old way still works.
             probeSelectedPair(in: g, now)
         }
-        generations[g].update(index) { $0.lastReceived = now }
+        generations[g].update(index) {
+            $0.lastReceived = now
+            // What reaches this has been answered.
+            $0.counters.requestsReceived += 1
+            $0.counters.responsesSent += 1
+        }
         let pair = generations[g].pairs[index]
         if nominates, role == .controlled { noteNomination(of: index, in: g, now) }
         let isDoubtful = pair.unansweredSince.map { now - $0 >= doubtTime(pair) } ?? false

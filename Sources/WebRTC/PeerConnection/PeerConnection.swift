@@ -103,6 +103,23 @@ public struct PeerConnection: ~Copyable {
 
     public var iceState: ICEState { ice.state }
 
+    /// How it stands with the candidate pairs: for statistics.
+    public var candidatePairs: [ICEPairStatus] { ice.pairStatus }
+
+    /// Which side decides on the pair.
+    public var iceRole: ICEAgent.Role { ice.role }
+
+    /// Which side this is in DTLS; `nil` before the first exchange.
+    public var isDTLSClient: Bool? { dtlsRole.map { $0 == .client } }
+
+    /// Whether records may pass, and messages as soon as SCTP is up.
+    public var isDTLSConnected: Bool {
+        switch dtls {
+        case .some(let transport): transport.isConnected
+        case .none: false
+        }
+    }
+
     /// The smoothed round-trip time of the path in use, as ICE measures it.
     public var roundTripTime: Duration? { ice.roundTripTime }
 
