@@ -19,7 +19,8 @@ struct SwarmSpaceCommand: AsyncParsableCommand {
               swarm-space join LINK               join by the link, and chat
             """,
         subcommands: [
-            JoinCommand.self, DemoCommand.self, ServeCommand.self, InviteCommand.self, IDCommand.self, PairCommand.self, BenchCommand.self,
+            JoinCommand.self, DemoCommand.self, ServeCommand.self, InviteCommand.self, IDCommand.self, PairCommand.self,
+            BenchCommand.self,
         ])
 
     /// Runs the program. Errors are one line on standard error; the status says of which kind they are.

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from networks import Host
 from pair_peer import PairPeer
-from peer import Message, connect, negotiate
+from peer import Message, connect, lines, negotiate
 
 COUNT = 150
 
@@ -95,6 +95,21 @@ async def test_a_move_alone_is_mended_without_signaling(
 ) -> None:
     """The other side learns of the new address by checks from it (RFC 8445 §7.3.1.3)."""
     hosts[mover].move(another_address())
+    await streams.finish()
+
+
+async def test_both_move_at_once_and_a_restart_brings_them_together(
+    hosts: list[Host], pair: tuple[PairPeer, PairPeer], streams: Streams
+) -> None:
+    """Neither hears of the other's new address but by the offer."""
+    for host in hosts[:2]:
+        host.move(another_address())
+    offer = await pair[0].restart()
+    async with asyncio.timeout(20):
+        while not any(f" {hosts[0].address} " in candidate for candidate in lines(offer, "candidate")):
+            await asyncio.sleep(0.1)  # it has not noticed yet
+            offer = await pair[0].restart()
+    await negotiate(*pair, offer)
     await streams.finish()
 
 

@@ -73,6 +73,12 @@ class Host(Namespace):
         ip("link", "set", self._link, "master", "lan0", "up")
         self.ip(f"address add {self.address}/24 dev eth0", "link set eth0 up", f"route add default via {ADDRESS}")
 
+    def leave_ipv6(self, *, switched_off: bool) -> None:
+        """From now on it has no IPv6 address but that of `lo`; switched off, not even that."""
+        run(*self.within, "ip", "-6", "address", "flush", "dev", "eth0")
+        if switched_off:
+            run(*self.within, "sh", "-c", "for file in /proc/sys/net/ipv6/conf/all/disable_ipv6; do test ! -e $file || echo 1 >$file; done")
+
     def move(self, number: int) -> None:
         """Its interface gets another address and loses the one it had, as when a machine changes networks."""
         before, self.address = self.address, f"10.77.0.{number}"

@@ -127,8 +127,9 @@ import Testing
                 isInterleaved: true), to: &inbox)
         #expect(inbox.takeMessages().map(\.payload) == [[1, 1, 1]])
         #expect(reassembly.heldBytes == 1)
-        // Late, of a message that was skipped.
+        // Late, of messages that were skipped.
         add(ordered[0][1])
+        add(unordered[0][2])
         #expect(reassembly.heldBytes == 1)
         add(unordered[1][0])
         add(unordered[1][2])

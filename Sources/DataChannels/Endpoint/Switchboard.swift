@@ -202,7 +202,7 @@ final class Switchboard {
         guard !isFlushing else { return }
         isFlushing = true
         let now = now
-        while !touched.isEmpty {
+        repeat {
             let batch = touched
             touched.removeAll(keepingCapacity: true)
             for connection in batch {
@@ -218,9 +218,9 @@ final class Switchboard {
                     deadlines.wake(connection, at: connection.core.nextTimeout)
                 }
             }
+            // A candidate that was just found, or a datagram out of a relay, touches connections in turn.
             candidates?.flush(now: now)
-        }
-        candidates?.flush(now: now)
+        } while !touched.isEmpty
         port.flush()
         var next = Instant?.earlier(deadlines.next, candidates?.nextTimeout)
         // A moment in the future: the loop looks at its sockets before it comes.

@@ -30,6 +30,8 @@ struct InterleavedReassembly: Sendable {
     private let maxMessageSize: Int
     private var messages: [Message] = []
     private var hint = 0
+    /// Unordered messages up to these will not come, per stream: what is still under way of them is not kept.
+    private var skipped: [UInt16: UInt32] = [:]
 
     /// Payload bytes kept here.
     private(set) var heldBytes = 0
@@ -42,6 +44,11 @@ struct InterleavedReassembly: Sendable {
 
     /// Takes a fragment that is not a whole message.
     mutating func add(_ chunk: DataChunk, in packet: [UInt8]) -> Outcome {
+        if !skipped.isEmpty, chunk.flags.contains(.unordered), let last = skipped[chunk.stream],
+            !requestSequence(last, precedes: chunk.sequence)
+        {
+            return .incomplete
+        }
         let index = find(chunk)
         let position = messages[index].runs.lastIndex { $0.first <= chunk.fragment }
         // A place that is taken, or beyond the end, is the peer's mistake.
@@ -114,6 +121,12 @@ struct InterleavedReassembly: Sendable {
 
     /// Drops a message that will not be completed, and the earlier ones of its stream and kind.
     mutating func skip(_ skip: ForwardTSNChunk.Skip) {
+        if skip.isUnordered {
+            let known = skipped[skip.stream]
+            if known.map({ requestSequence($0, precedes: skip.sequence) }) ?? true {
+                skipped[skip.stream] = skip.sequence
+            }
+        }
         remove {
             $0.stream == skip.stream && $0.isUnordered == skip.isUnordered
                 && !requestSequence(skip.sequence, precedes: $0.identifier)
@@ -122,6 +135,7 @@ struct InterleavedReassembly: Sendable {
 
     /// Drops what was left of a stream.
     mutating func reset(_ stream: UInt16) {
+        skipped[stream] = nil
         remove { $0.stream == stream }
     }
 

@@ -1,4 +1,5 @@
 import DTLS
+import ICE
 import Magnet
 import NIOCore
 import NIOPosix

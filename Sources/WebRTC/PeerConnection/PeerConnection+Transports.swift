@@ -112,6 +112,7 @@ extension PeerConnection {
         guard sctp == nil else { return }
         var settings = configuration.sctp
         settings.port = remote.sctpPort
+        settings.isOverDTLS = true
         let mayBeRelayed = (ice.localCandidates + remote.candidates).contains { $0.kind == .relayed }
         if mayBeRelayed || configuration.mayBeRelayed { settings.maxPacketSize -= Self.sendIndicationOverhead }
         sctp = DataChannelTransport(

@@ -10,7 +10,7 @@ struct AssociationPair: ~Copyable {
     private var received = 0
     private var channel: DataChannelID = 0
 
-    init() throws {
+    private init() {
         let configuration = SCTPConfiguration()
         sender = DataChannelTransport(
             configuration: configuration, isDTLSClient: true, remoteMaxMessageSize: configuration.maxMessageSize,
@@ -18,10 +18,16 @@ struct AssociationPair: ~Copyable {
         receiver = DataChannelTransport(
             configuration: configuration, isDTLSClient: false, remoteMaxMessageSize: configuration.maxMessageSize,
             entropy: .seed(2))
-        sender.connect(now: now)
-        receiver.connect(now: now)
-        channel = try sender.open(DataChannelOptions(label: "bench"))
-        while exchange() {}
+    }
+
+    /// Two associations that are connected, with a channel.
+    static func make() throws -> AssociationPair {
+        var pair = AssociationPair()
+        pair.sender.connect(now: pair.now)
+        pair.receiver.connect(now: pair.now)
+        pair.channel = try pair.sender.open(DataChannelOptions(label: "bench"))
+        while pair.exchange() {}
+        return pair
     }
 
     /// Sends `bytes` in messages of one size, and waits until all have come.

@@ -14,11 +14,21 @@ struct ConnectionPair: ~Copyable {
     private var now = Instant.zero
     private var packets = 0
     private var received = 0
-    private var channel: DataChannelHandle
+    private var channel: DataChannelHandle?
 
-    init() throws {
-        sender = PeerConnection(certificate: try DTLSCertificate(), entropy: .seed(1), now: now)
-        receiver = PeerConnection(certificate: try DTLSCertificate(), entropy: .seed(2), now: now)
+    private init(certificates: (DTLSCertificate, DTLSCertificate)) {
+        sender = PeerConnection(certificate: certificates.0, entropy: .seed(1), now: now)
+        receiver = PeerConnection(certificate: certificates.1, entropy: .seed(2), now: now)
+    }
+
+    /// Two connections with an open channel.
+    static func make() throws -> ConnectionPair {
+        var pair = ConnectionPair(certificates: (try DTLSCertificate(), try DTLSCertificate()))
+        try pair.connect()
+        return pair
+    }
+
+    private mutating func connect() throws {
         sender.addLocalCandidate(.host(addresses.sender))
         receiver.addLocalCandidate(.host(addresses.receiver))
         channel = try sender.openChannel(DataChannelOptions(label: "bench"), now: now)
@@ -32,6 +42,7 @@ struct ConnectionPair: ~Copyable {
 
     /// Sends `bytes` in messages of one size, and waits until all have come.
     mutating func transfer(bytes: Int, messageSize: Int) throws -> LayerCost {
+        guard let channel else { throw PeerConnectionError.unknownChannel }
         let message = [UInt8](repeating: 0x5a, count: messageSize)
         let count = bytes / messageSize
         (packets, received) = (0, 0)

@@ -62,14 +62,14 @@ extension LayersBench.Layer {
         let bytes = megabytes << 20
         switch self {
         case .sctp:
-            var pair = try AssociationPair()
+            var pair = try AssociationPair.make()
             return try pair.transfer(bytes: bytes, messageSize: messageSize)
         case .dtls:
-            var pair = try SessionPair()
+            var pair = try SessionPair.make()
             let record = 1160
             return try pair.transfer(records: bytes / record, size: record)
         case .connection:
-            var pair = try ConnectionPair()
+            var pair = try ConnectionPair.make()
             return try pair.transfer(bytes: bytes, messageSize: messageSize)
         }
     }

@@ -6,13 +6,21 @@ struct SessionPair: ~Copyable {
     private var client: DTLSTransport
     private var server: DTLSTransport
 
-    init() throws {
+    private init(client: consuming DTLSTransport, server: consuming DTLSTransport) {
+        self.client = client
+        self.server = server
+    }
+
+    /// Two sessions that have shaken hands.
+    static func make() throws -> SessionPair {
         let (ours, theirs) = (try DTLSCertificate(), try DTLSCertificate())
-        client = try DTLSTransport(role: .client, certificate: ours, expected: [theirs.fingerprint])
-        server = try DTLSTransport(role: .server, certificate: theirs, expected: [ours.fingerprint])
-        server.start(now: .zero)
-        client.start(now: .zero)
-        while exchange() > 0 {}
+        let client = try DTLSTransport(role: .client, certificate: ours, expected: [theirs.fingerprint])
+        let server = try DTLSTransport(role: .server, certificate: theirs, expected: [ours.fingerprint])
+        var pair = SessionPair(client: client, server: server)
+        pair.server.start(now: .zero)
+        pair.client.start(now: .zero)
+        while pair.exchange() > 0 {}
+        return pair
     }
 
     /// Seals and opens records of one size.

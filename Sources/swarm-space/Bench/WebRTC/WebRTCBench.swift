@@ -73,7 +73,9 @@ struct WebRTCBench: AsyncParsableCommand {
     private var time: Duration { .milliseconds(Int64(seconds * 1000)) }
 
     private func throughput(_ figures: inout WebRTCFigures, _ screen: StepScreen) async throws {
-        for (size, name, key) in [(16_384, "16 KiB", "throughput_16k_mbit_s"), (65_536, "64 KiB", "throughput_64k_mbit_s")] {
+        for (size, name, key) in [
+            (16_384, "16 KiB", "throughput_16k_mbit_s"), (65_536, "64 KiB", "throughput_64k_mbit_s"),
+        ] {
             await screen.begin("\(name) messages, as fast as they go")
             let link = try await BenchLink.open()
             let measured = try await Throughput.measure(link, messageSize: size, for: time)
@@ -116,9 +118,11 @@ struct WebRTCBench: AsyncParsableCommand {
             await screen.begin("idle connections: \(done) of \(connections)")
         }
         figures.add(
-            "memory of an idle connection", "idle_kib_per_connection", cost.bytesPerConnection / 1024, "KiB", atMost: 80)
+            "memory of an idle connection", "idle_kib_per_connection", cost.bytesPerConnection / 1024, "KiB", atMost: 80
+        )
         figures.add(
-            "processor for \(cost.count) idle connections", "idle_cpu_percent", cost.processorShare * 100, "% of a core",
+            "processor for \(cost.count) idle connections", "idle_cpu_percent", cost.processorShare * 100,
+            "% of a core",
             atMost: 3)
         await screen.done("\(cost.count) idle connections: \(Int(cost.bytesPerConnection / 1024)) KiB each")
     }
