@@ -129,7 +129,7 @@ async def test_broken_http_does_not_stop_it(supernode: Supernode, request_bytes:
         await writer.drain()
         writer.write_eof()
         await asyncio.wait_for(reader.read(65536), 10)
-    except ConnectionError:
+    except OSError:  # it may hang up before we have said all
         pass
     finally:
         writer.close()
