@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 
 import pytest
+from coturn import Coturn
 from networks import Network, NetworkUnavailable
 from processes import LOGS, binary
 
@@ -46,3 +48,13 @@ def network() -> Network:
     if _network is None:
         pytest.skip(f"no network namespace: {_why_no_network}")
     return _network
+
+
+@pytest.fixture(scope="session")
+def coturn(network: Network) -> Iterator[Coturn]:
+    """A TURN server in the tests' namespace."""
+    if not Coturn.is_installed():
+        pytest.skip("no turnserver in PATH: apt install coturn")
+    server = Coturn.start()
+    yield server
+    server.close()

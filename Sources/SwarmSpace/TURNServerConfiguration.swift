@@ -24,6 +24,6 @@ public struct TURNServerConfiguration: Hashable, Sendable {
             return nil
         }
         return TURNServer(
-            address: address, transport: location.carrier == .udp ? .udp : .stream, credentials: credentials)
+            address: address, transport: location.transport, credentials: credentials)
     }
 }

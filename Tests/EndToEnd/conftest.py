@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from coturn import Coturn
 from networks import ADDRESS, Host, Network
 from node import MakeMember, MakeSupernode, Member, Supernode
 from processes import JSONProcess
@@ -15,16 +14,6 @@ from processes import JSONProcess
 @pytest.fixture(scope="session")
 def hosts(network: Network) -> list[Host]:
     return [network.host(f"member{number}") for number in range(4)]
-
-
-@pytest.fixture(scope="session")
-def coturn(network: Network) -> Iterator[Coturn]:
-    """A TURN server in the tests' namespace."""
-    if not Coturn.is_installed():
-        pytest.skip("no turnserver in PATH: apt install coturn")
-    server = Coturn.start()
-    yield server
-    server.close()
 
 
 @pytest.fixture

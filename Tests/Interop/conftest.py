@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from aiortc_peer import AiortcPeer
 from browser import Browser
 from browser_peer import BrowserPeer
 from chromium import Chromium
-from coturn import Coturn
 from firefox import Firefox
 from libdatachannel_peer import LibdatachannelPeer, find_python
 from networks import Host, Network
@@ -66,16 +65,6 @@ def node_host(network: Network) -> Host:
 def answering_host(network: Network) -> Host:
     """Where swarm-space runs that answers."""
     return network.host("answering")
-
-
-@pytest.fixture(scope="session")
-def coturn(network: Network) -> Iterator[Coturn]:
-    """A TURN server in the tests' namespace."""
-    if not Coturn.is_installed():
-        pytest.skip("no turnserver in PATH: apt install coturn")
-    server = Coturn.start()
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 import ICE
 import Logging
 import NIOCore
-import NIOPosix
 import SwarmBase
 import SwarmTransport
 import WebRTC
@@ -145,11 +144,8 @@ final class CandidateGatherer {
             case .stun(let location): (location.host, location.port)
             case .turn(let location, _): (location.host, location.port)
             }
-        if let address = IPAddress(host) { return found(server, at: TransportAddress(address, port: port), rank: rank) }
-        NIOThreadPool.singleton.runIfActive(eventLoop: eventLoop) { () -> TransportAddress? in
-            let address = try SocketAddress.makeAddressResolvingHost(host, port: Int(port))
-            return address.ipAddress.flatMap { IPAddress($0) }.map { TransportAddress($0, port: port) }
-        }.flatMapErrorThrowing { _ in nil }.assumeIsolated().whenSuccess { [weak self] address in
+        NameResolution.address(of: host, port: port, on: eventLoop).assumeIsolated().whenSuccess {
+            [weak self] address in
             self?.with { gatherer in
                 if let address {
                     gatherer.found(server, at: address, rank: rank)
@@ -169,7 +165,7 @@ final class CandidateGatherer {
             if !stun.serverAddresses.contains(address) { settled() }
         case .turn(let location, let credentials):
             let wanted = ICE.TURNServer(
-                address: address, transport: location.carrier == .udp ? .udp : .stream, credentials: credentials,
+                address: address, transport: location.transport, credentials: credentials,
                 families: .both)
             guard let id = turn.addServer(wanted) else { return settled() }
             relays[id] = Relay(location: location, rank: rank)
@@ -209,7 +205,7 @@ final class CandidateGatherer {
             take(back: relayed)
         case .failed(let id, let reason):
             settle(turn: id)
-            if let relay = relays[id] { events.report(.serverFailed("\(relay.location)", reason.text)) }
+            if let relay = relays[id] { events.report(.serverFailed("\(relay.location)", reason.description)) }
         case .connect(let id, let address):
             guard let relay = relays[id] else { return }
             // The certificate names the host, not the address.
@@ -341,20 +337,5 @@ final class CandidateGatherer {
     private func with(_ change: (CandidateGatherer) -> Void) {
         change(self)
         switchboard?.flush()
-    }
-}
-
-extension TURNFailure {
-    /// The failure in words.
-    var text: String {
-        switch self {
-        case .unreachable: "does not answer"
-        case .disconnected: "cannot be connected to, or hung up"
-        case .unauthorized: "refuses the user name or password"
-        case .quotaReached: "has given this user all it may have"
-        case .insufficientCapacity: "has no address left"
-        case .allocationMismatch: "holds another allocation for this port"
-        case .refused(let code): "refused (\(code))"
-        }
     }
 }

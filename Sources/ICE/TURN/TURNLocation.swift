@@ -9,6 +9,9 @@ public struct TURNLocation: Hashable, Sendable, CustomStringConvertible {
     public var port: UInt16
     public var carrier: Carrier
 
+    /// The same as a ``TURNClient`` tells it apart: TLS is its owner's.
+    public var transport: TURNTransport { carrier == .udp ? .udp : .stream }
+
     /// A server by its parts.
     public init(host: String, port: UInt16, carrier: Carrier) {
         self.host = host

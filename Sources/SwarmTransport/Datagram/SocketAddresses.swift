@@ -41,3 +41,11 @@ extension TransportAddress {
         }
     }
 }
+
+extension SocketAddress {
+    /// The same for the system. Read and not looked up: where the machine has no IPv6 address, the resolver refuses even
+    /// `::`, which can be bound all the same.
+    init(_ address: TransportAddress) throws {
+        try self.init(ipAddress: address.address.description, port: Int(address.port))
+    }
+}

@@ -109,14 +109,9 @@ public final class UDPPort {
                 ChannelOptions.Types.SocketOption(level: .ipv6, name: .ipv6_v6only),
                 value: host.isUnspecified ? 0 : 1)
         }
-        let address: SocketAddress
-        do {
-            // Not by name: where the machine has no IPv6 address, the resolver refuses even `::`, which can be bound all the same.
-            address = try SocketAddress(ipAddress: host.description, port: Int(configuration.port))
-        } catch {
-            return eventLoop.makeFailedFuture(error).assumeIsolated()
-        }
-        return bootstrap.bind(to: address).assumeIsolated()
+        let address = TransportAddress(host, port: configuration.port)
+        return eventLoop.makeCompletedFuture { [bootstrap] in bootstrap.bind(to: try SocketAddress(address)) }
+            .assumeIsolated().flatMap { $0 }
             .flatMapThrowing { channel in try self.adopt(channel, isIPv6: host.isIPv6) }
     }
 

@@ -1,11 +1,11 @@
-import NIOCore
+public import NIOCore
 import NIOPosix
-import SwarmBase
+public import SwarmBase
 
 /// Names of hosts, resolved without holding the loop up.
-enum NameResolution {
+public enum NameResolution {
     /// The address of a host and a port; `nil` when nobody knows it. It takes as long as the system's resolver does.
-    static func address(
+    public static func address(
         of host: String, port: UInt16, on eventLoop: any EventLoop
     ) -> EventLoopFuture<TransportAddress?> {
         if let address = IPAddress(host) { return eventLoop.makeSucceededFuture(TransportAddress(address, port: port)) }
