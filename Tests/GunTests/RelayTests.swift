@@ -210,6 +210,26 @@ struct RelayHarness {
         #expect(net.take(b).isEmpty && net.disk.isEmpty && net.relay.counters.refusedPuts == 1)
     }
 
+    @Test func theRuleDecidesRecordByRecord() {
+        var configuration = GunRelayConfiguration()
+        configuration.rule = WriteRule { record, _ in
+            if record.key == "bad" { return .refuse("Unverified data.") }
+            return record.key == "late" ? .pass : .accept
+        }
+        var net = RelayHarness(configuration, links: [a, b])
+        net.send(getFrame("g1", "s"), on: b)
+        _ = (net.take(a), net.take(b))
+        let records: [GunRecord] = ["bad", "good", "late"].map { GunRecord(soul: "s", key: $0, value: 1, state: 1) }
+        net.send(GunMessage.put("p1", GunGraph(records)).serialized(), on: a)
+        #expect(net.take(a).map(\.err) == ["Unverified data."])
+        #expect(net.take(b).flatMap(\.records).map(\.key) == ["good"])
+        #expect(net.disk["s"]?.keys.sorted() == ["good"])
+        net.send(putFrame("p2", "s", "late", 3, 2), on: a)
+        let ack = net.take(a)
+        #expect(ack.count == 1 && ack[0].answered == "p2" && ack[0].err == nil)
+        #expect(net.relay.counters.refusedRecords == 1 && net.relay.counters.passedRecords == 2)
+    }
+
     @Test func tellsSubscribersAndNobodyElse() {
         var net = RelayHarness(links: [1, 2, 3, 4, 5])
         net.send(getFrame("g1", "r1"), on: 1)

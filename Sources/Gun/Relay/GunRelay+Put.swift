@@ -92,6 +92,10 @@ extension GunRelay {
                 park(record, of: unit, now: now, wall: wall)
                 continue
             }
+            guard isAllowed(record, of: unit, wall: wall) else {
+                settle(unit.job, 1)
+                continue
+            }
             memory.hold(record.soul, isComplete: !configuration.hasStorage)
             if memory.merge(record) {
                 counters.acceptedRecords += 1
@@ -112,6 +116,21 @@ extension GunRelay {
             }
         }
         push(accepted, of: unit, now: now)
+    }
+
+    /// Asks the rule about a record that would win; whatever changes nothing is not asked about.
+    private mutating func isAllowed(_ record: GunRecord, of unit: PutUnit, wall: Double) -> Bool {
+        guard let rule = configuration.rule, HAM.supersedes(record.entry, memory.entry(record.soul, record.key)) else {
+            return true
+        }
+        switch rule.verdict(record, wall) {
+        case .accept: return true
+        case .refuse(let fault):
+            counters.refusedRecords += 1
+            jobs[unit.job]?.fault = fault
+        case .pass: counters.passedRecords += 1
+        }
+        return false
     }
 
     /// Counts records of a put as settled; with the last one the writer is told.

@@ -5,6 +5,8 @@ public struct GunRelayConfiguration: Sendable {
     /// Whether the owner keeps records on disk. Without, nodes live in memory only, go when the budget is exceeded, and
     /// puts are acknowledged as soon as they are in memory.
     public var hasStorage = true
+    /// Who may write what; `nil` lets everybody write everything.
+    public var rule: WriteRule?
     /// How often every link is sent `[]`; gun.js does so every 20 s.
     public var heartbeat = Duration.seconds(20)
     /// How long the way back for answers, and with it the id of a message, is remembered (gun.js: at least 9 s).
@@ -98,6 +100,10 @@ public struct GunRelayCounters: Equatable, Sendable {
     public var gets = 0
     /// Puts refused whole.
     public var refusedPuts = 0
+    /// Records that the rule refused.
+    public var refusedRecords = 0
+    /// Records that the rule let pass unkept.
+    public var passedRecords = 0
     /// Records that replaced what was held.
     public var acceptedRecords = 0
     /// Records that changed nothing.

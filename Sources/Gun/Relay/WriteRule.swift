@@ -1,0 +1,24 @@
+public import JSON
+
+/// What a ``WriteRule`` says of one record.
+public enum WriteVerdict: Equatable, Sendable {
+    /// It may be kept and passed on.
+    case accept
+    /// It is not kept; the writer is told why, with `err`.
+    case refuse(JSONText)
+    /// It is not kept, and that is no fault: a record of a soul that forgets, come too late (gun.md §10.6).
+    case pass
+}
+
+/// Who may write what: asked for each record that would replace what is held, before it does.
+///
+/// The rules of user space, content-addressed souls and the like are handed to a relay as one such value; without any
+/// the graph is open to all. A rule is pure: the same record at the same time always gets the same verdict.
+public struct WriteRule: Sendable {
+    /// The verdict on a record at `wall`, our clock in milliseconds since 1970.
+    public let verdict: @Sendable (_ record: GunRecord, _ wall: Double) -> WriteVerdict
+
+    public init(_ verdict: @escaping @Sendable (_ record: GunRecord, _ wall: Double) -> WriteVerdict) {
+        self.verdict = verdict
+    }
+}
