@@ -45,6 +45,7 @@ let package = Package(
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .target(name: "SwarmBase", swiftSettings: house),
         .target(name: "JSON", dependencies: ["SwarmBase"], swiftSettings: house),
+        .target(name: "Bencode", swiftSettings: house),
         .target(name: "Magnet", dependencies: ["SwarmBase"], swiftSettings: house),
         .target(name: "SEA", dependencies: ["SwarmBase", "JSON", crypto, cryptoExtras], swiftSettings: house),
 
@@ -115,6 +116,9 @@ let package = Package(
         .target(name: "CVirtualClock", path: "Tests/CVirtualClock"),
         .testTarget(name: "SwarmBaseTests", dependencies: ["SwarmBase"], swiftSettings: house),
         .testTarget(name: "JSONTests", dependencies: ["SwarmBase", "JSON"], swiftSettings: house),
+        .testTarget(
+            name: "BencodeTests", dependencies: ["SwarmBase", "Bencode"], resources: [.copy("Resources")],
+            swiftSettings: house),
         .testTarget(
             name: "MagnetTests", dependencies: ["SwarmBase", "Magnet"], resources: [.copy("Resources")],
             swiftSettings: house),
