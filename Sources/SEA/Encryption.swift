@@ -56,6 +56,15 @@ public struct SEACipher: Sendable {
     }
 }
 
+extension SEACipher: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+    /// Nothing of the passphrase.
+    public var description: String { "SEACipher" }
+    /// Nothing of the passphrase.
+    public var debugDescription: String { description }
+    /// Nothing of the passphrase.
+    public var customMirror: Mirror { Mirror(self, children: []) }
+}
+
 extension SEAPair {
     /// `SEA.encrypt(data, pair)`: for this pair's own eyes (the key is made from `epriv`).
     public func encrypt(_ data: JSONValue, using entropy: inout Entropy) -> JSONText {

@@ -58,31 +58,73 @@ public struct GraphPosition: Hashable, Sendable {
     }
 }
 
+/// What the text of a signed value holds, before anything of it is verified.
+struct SignedValue {
+    /// `:`: a value that the graph can hold.
+    var value: JSONValue
+    /// `~`: r‖s.
+    var signature: [UInt8]
+    /// `*`: who signed it, when that is not the node's owner.
+    var author: String?
+    /// `+`: the owner's certificate for that author, still signed.
+    var certificate: JSONValue?
+
+    /// Reads `{":":value,"~":"signature"}`, and `"*"` and `"+"` beside them. White space, the order of members and
+    /// further members do not matter. Only this one form of signed text is tried.
+    init?(_ text: JSONText) {
+        guard !text.hasLoneSurrogate, let signed = try? JSONValue(parsing: text.utf8),
+            let value = signed[":"], isGraphValue(value),
+            let signature = signed["~"]?.string.flatMap(bytes(base64:))
+        else { return nil }
+        self.value = value
+        self.signature = signature
+        switch signed["*"] {
+        case nil: break
+        case .text(let text): author = text.string
+        default: return nil
+        }
+        switch signed["+"] {
+        case .text(let text): certificate = seaParsed(text)
+        case let other: certificate = other
+        }
+    }
+}
+
 extension SEAPair {
-    /// The text `{":":value,"~":"signature"}` that stands for `value` in a node of ours.
+    /// The text `{":":value,"~":"signature"}` that stands for `value` in a node of ours, or, with a certificate, in a
+    /// node of who gave it to us: `{":":…,"~":…,"+":certificate,"*":pub}`.
     ///
-    /// - Parameter value: what GUN can hold: null, a truth value, a finite number, a text or a link `{"#":soul}`.
-    /// - Returns: `nil` for any other value, or a state that is not finite.
-    public func signGraphValue(_ value: JSONValue, at position: GraphPosition) -> JSONText? {
+    /// - Parameters:
+    ///   - value: what GUN can hold: null, a truth value, a finite number, a text or a link `{"#":soul}`.
+    ///   - certificate: what ``certify(_:)`` of the owner gave.
+    /// - Returns: `nil` for any other value, a state that is not finite, or a text that is no certificate.
+    public func signGraphValue(
+        _ value: JSONValue, at position: GraphPosition, certificate: JSONText? = nil
+    ) -> JSONText? {
         guard isGraphValue(value), position.state.isFinite else { return nil }
         let signature = signBytes(seaDigest(position.signedObject(value))).base64
-        let signed: JSONValue = [":": value, "~": .string(signature)]
-        return JSONText(utf8: signed.serialized())
+        var signed: JSONObject = [":": value, "~": .string(signature)]
+        if let certificate {
+            let parsed = seaParsed(certificate)
+            guard parsed["m"] != nil, parsed["s"] != nil else { return nil }
+            signed["+"] = parsed
+            signed["*"] = .string(pub)
+        }
+        return JSONText(utf8: JSONValue.object(signed).serialized())
     }
 }
 
 extension SEAPublicKey {
     /// The value inside the text `{":":value,"~":"signature"}`, if the owner of this key signed it for this position.
-    ///
-    /// White space, the order of members and further members do not matter. Only this one form of signed text is
-    /// tried.
     public func verifyGraphValue(_ text: JSONText, at position: GraphPosition) -> JSONValue? {
-        guard !text.hasLoneSurrogate, position.state.isFinite, let signed = try? JSONValue(parsing: text.utf8),
-            let value = signed[":"], isGraphValue(value),
-            let signature = signed["~"]?.string.flatMap(bytes(base64:)),
-            verify(seaDigest(position.signedObject(value)), signature: signature)
-        else { return nil }
-        return value
+        guard let signed = SignedValue(text), verifies(signed, at: position) else { return nil }
+        return signed.value
+    }
+
+    /// Whether the owner of this key signed that value for that position.
+    func verifies(_ signed: SignedValue, at position: GraphPosition) -> Bool {
+        position.state.isFinite
+            && verify(seaDigest(position.signedObject(signed.value)), signature: signed.signature)
     }
 }
 

@@ -56,6 +56,15 @@ public struct SEAPair: Sendable {
         self = pair
     }
 
+    /// The pair of two private keys; its public halves follow from them.
+    public init(priv: String, epriv: String) throws(SEAError) {
+        guard let signing = [UInt8](base64URL: priv), let agreement = [UInt8](base64URL: epriv),
+            signing.count == 32, agreement.count == 32,
+            let pair = try? SEAPair(signing: signing, agreement: agreement)
+        else { throw .invalidPrivateKey }
+        self = pair
+    }
+
     /// Reads the object that ``json`` and gun.js's `SEA.pair()` give; other members are ignored.
     public init(json: JSONValue) throws(SEAError) {
         guard let pub = json["pub"]?.string, let priv = json["priv"]?.string, let epub = json["epub"]?.string,
