@@ -53,7 +53,7 @@ let package = Package(
         .target(name: "ICE", dependencies: ["SwarmBase", crypto], swiftSettings: house),
         .target(name: "DTLS", dependencies: ["SwarmBase", "COpenSSL"], swiftSettings: house),
         .target(name: "SCTP", dependencies: ["SwarmBase", "CChecksum", crypto], swiftSettings: house),
-        .target(name: "Gun", dependencies: ["SwarmBase", "JSON"], swiftSettings: house),
+        .target(name: "Gun", dependencies: ["SwarmBase", "JSON", "SEA"], swiftSettings: house),
         .target(name: "Tracker", dependencies: ["SwarmBase", "JSON", "Magnet"], swiftSettings: house),
 
         // Floor 2: a peer connection.
@@ -132,7 +132,7 @@ let package = Package(
         .testTarget(
             name: "SCTPTests", dependencies: ["SwarmBase", "CChecksum", "SCTP", crypto], swiftSettings: house),
         .testTarget(
-            name: "GunTests", dependencies: ["SwarmBase", "JSON", "Gun"], resources: [.copy("Resources")],
+            name: "GunTests", dependencies: ["SwarmBase", "JSON", "SEA", "Gun"], resources: [.copy("Resources")],
             swiftSettings: house),
         .testTarget(
             name: "TrackerTests", dependencies: ["SwarmBase", "JSON", "Magnet", "Tracker"],

@@ -17,7 +17,7 @@ public struct SupernodeConfiguration: Sendable {
     public var publicName: String?
     /// Other GUN relays to keep a link to, such as `wss://relay.example/gun`.
     public var peers: [WebSocketURL] = []
-    /// The bounds of the GUN relay.
+    /// The bounds of the GUN relay, and its rule: that of user space (`WriteRule.userSpace()`).
     public var relay = GunRelayConfiguration()
     /// The bounds of the tracker; its announce interval among them.
     public var tracker = TrackerServerConfiguration()
@@ -34,6 +34,7 @@ public struct SupernodeConfiguration: Sendable {
         self.host = host
         self.port = port
         self.dataDirectory = dataDirectory
+        relay.rule = .userSpace()
         store = SQLiteStoreConfiguration()
         // The relay bounds what waits for the disk by itself, at 128 MiB.
         store.maximumPendingBytes = 256 << 20

@@ -123,7 +123,7 @@ extension GunRelay {
         guard let rule = configuration.rule, HAM.supersedes(record.entry, memory.entry(record.soul, record.key)) else {
             return true
         }
-        switch rule.verdict(record, wall) {
+        switch rule.verdict(record, wall, lookup: { memory.entry($0, $1)?.value }) {
         case .accept: return true
         case .refuse(let fault):
             counters.refusedRecords += 1

@@ -15,10 +15,25 @@ public enum WriteVerdict: Equatable, Sendable {
 /// The rules of user space, content-addressed souls and the like are handed to a relay as one such value; without any
 /// the graph is open to all. A rule is pure: the same record at the same time always gets the same verdict.
 public struct WriteRule: Sendable {
-    /// The verdict on a record at `wall`, our clock in milliseconds since 1970.
-    public let verdict: @Sendable (_ record: GunRecord, _ wall: Double) -> WriteVerdict
+    /// What is held of a key: rules may look at other keys than the one that is written.
+    public typealias Lookup = (_ soul: Soul, _ key: Key) -> GunValue?
 
+    private let decide: @Sendable (_ record: GunRecord, _ wall: Double, _ lookup: Lookup) -> WriteVerdict
+
+    /// A rule that looks at the record alone.
     public init(_ verdict: @escaping @Sendable (_ record: GunRecord, _ wall: Double) -> WriteVerdict) {
-        self.verdict = verdict
+        decide = { record, wall, _ in verdict(record, wall) }
+    }
+
+    /// A rule that may look at what is held.
+    public init(
+        lookingUp verdict: @escaping @Sendable (_ record: GunRecord, _ wall: Double, _ lookup: Lookup) -> WriteVerdict
+    ) {
+        decide = verdict
+    }
+
+    /// The verdict on a record at `wall`, our clock in milliseconds since 1970.
+    public func verdict(_ record: GunRecord, _ wall: Double, lookup: Lookup = { _, _ in nil }) -> WriteVerdict {
+        decide(record, wall, lookup)
     }
 }

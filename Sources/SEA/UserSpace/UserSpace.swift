@@ -25,6 +25,8 @@ public enum UserSpace {
         case accept(Content)
         /// Refused; the text is for the writer, `nil` when nothing is to be said.
         case refuse(JSONText?)
+        /// The soul says that it forgets, and the write is older than that: no fault of the writer.
+        case forget
         /// It cannot be decided without that key of that node: ask again when it is known.
         case needs(soul: JSONText, key: JSONText)
     }
@@ -49,7 +51,7 @@ public enum UserSpace {
         lookup: (_ soul: JSONText, _ key: JSONText) -> Knowledge = { _, _ in .nothing }
     ) -> Verdict {
         let soul = Array(position.soul.utf16)
-        if let lifetime = lifetime(of: soul), position.state < now - lifetime { return .refuse(nil) }
+        if let lifetime = lifetime(of: soul), position.state < now - lifetime { return .forget }
         if soul == Unit.tilde + Unit.at {
             let isAlias = value.linkedSoul == JSONText(utf16: soul + Array(position.key.utf16))
             return isAlias ? .accept(Content(value)) : .refuse("Alias not same!")
@@ -64,6 +66,11 @@ public enum UserSpace {
         if soul.contains(Unit.hash[0]) { return decideByHash(value, key: position.key) }
         if requiresOwner { return .refuse(JSONText("Soul missing public key at '\(position.key)'.")) }
         return .accept(Content(value))
+    }
+
+    /// What a signed text says, as it is held in a graph; nothing is verified.
+    public static func content(ofSigned text: JSONText) -> Content? {
+        SignedValue(text).map { Content($0.value, author: $0.author) }
     }
 
     // MARK: Nodes that a key owns
