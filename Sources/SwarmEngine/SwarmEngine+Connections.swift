@@ -50,7 +50,7 @@ extension SwarmEngine {
                     ended(older, now: now)
                 }
             case .selectedAddress:
-                notePath(of: connection)
+                notePath(of: connection, now: now)
             }
         }
         drainTransmits(of: connection, now: now)
@@ -70,12 +70,13 @@ extension SwarmEngine {
     }
 
     /// Tells the session which way the connection's packets go.
-    private func notePath(of connection: Connection) {
+    private mutating func notePath(of connection: Connection, now: Instant) {
         guard let member = connection.peer.flatMap({ members[$0] }), member.negotiation.connection == connection.id,
             let path = connection.peerConnection.selectedPath
         else { return }
         member.session.connectionMoved(
             to: path.isRelayed ? .turn : .direct, rtt: connection.peerConnection.roundTripTime)
+        if connection.isOpen, !path.isRelayed { noteDirectAddress(of: member, connection, now: now) }
     }
 
     /// Closes a connection and forgets it.
@@ -148,7 +149,7 @@ extension SwarmEngine {
         member.resend = nil
         member.restart = nil
         member.negotiation.opened(connection.id)
-        notePath(of: connection)
+        notePath(of: connection, now: now)
         member.session.pathOpened(.connection, now: now)
         pump(member, now: now)
     }
@@ -170,6 +171,7 @@ extension SwarmEngine {
         guard let member, member.negotiation.connection == connection.id else { return }
         member.resend = nil
         member.negotiation.ended(now: now, jitter: Double.random(in: 0...1, using: &entropy))
+        datagrams.seekAgain(member.peer, now: now)
         pump(member, now: now)
     }
 }

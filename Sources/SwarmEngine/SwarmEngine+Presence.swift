@@ -25,11 +25,15 @@ extension SwarmEngine {
 
     /// Our presence record as of now, signed and sealed.
     mutating func sealedPresence(now: Instant) -> [UInt8]? {
+        try? presenceRecord(now: now).sealed(by: identity, topic: topic)
+    }
+
+    /// Our presence record as of now.
+    mutating func presenceRecord(now: Instant) -> PresenceRecord {
         lastPresenceTimestamp = max(lastPresenceTimestamp + 1, UInt64(max(0, wall(now))))
-        let record = PresenceRecord(
+        return PresenceRecord(
             peer: peerID, sessionKey: sessionKey.publicKey, timestamp: lastPresenceTimestamp, isLeaving: isLeaving,
             name: configuration.name)
-        return try? record.sealed(by: identity, topic: topic)
     }
 
     /// Subscribes to presence and to our inbox of today, and around midnight of the neighbouring day.
@@ -64,6 +68,13 @@ extension SwarmEngine {
             refuse(error)
             return nil
         }
+        return takePresence(record, plane: plane, now: now)
+    }
+
+    /// Takes a presence record whose signature is good.
+    ///
+    /// - Returns: the member it tells of, when it is fresh.
+    mutating func takePresence(_ record: PresenceRecord, plane: Plane, now: Instant) -> Member? {
         guard record.peer != peerID else { return nil }
         guard isFresh(record.timestamp, now: now) else {
             refuse(.stale)
@@ -183,6 +194,7 @@ extension SwarmEngine {
         member.session.pathClosed(.relay, now: now)
         member.negotiation.reset(now: .distantFuture)
         member.planes = []
+        datagrams.left(member.peer, now: now)
     }
 
     private mutating func forgetKeys(of member: Member) {

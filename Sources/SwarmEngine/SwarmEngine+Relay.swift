@@ -92,8 +92,9 @@ extension SwarmEngine {
         pump(member, now: now)
     }
 
-    /// Puts a datagram into a member's inbox.
+    /// Puts a datagram into a member's inbox; a signal goes by datagram too, if the member has answered to one.
     mutating func send(_ datagram: RelayDatagram, to member: Member, now: Instant) {
+        if case .signal(let sealed) = datagram { sendByDatagram(signal: sealed, to: member) }
         guard gun.isConnected else { return }
         var datagram = datagram
         if !member.knowsUs, let presence = sealedPresence(now: now) {

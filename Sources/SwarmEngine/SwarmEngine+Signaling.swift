@@ -10,7 +10,7 @@ extension SwarmEngine {
     mutating func negotiate(with member: Member, now: Instant) {
         guard configuration.usesConnections, !isLeaving, member.cipher != nil, !member.isDormant else { return }
         if let at = member.negotiation.mayOffer, now >= at, !localCandidates.isEmpty {
-            if gun.isConnected {
+            if carriesSignals(to: member) {
                 offer(to: member, now: now)
             } else {
                 // Nothing carries a directed offer, but open ones may do.
@@ -47,6 +47,7 @@ extension SwarmEngine {
         drainTURN(now: now)
         trackers.networkChanged(now: now)
         gun.hurry(now: now)
+        datagrams.networkChanged(now: now)
         for member in Array(members.values) {
             member.session.probe()
             if member.negotiation.phase == .connected { member.restart = (now, 0) }
@@ -91,7 +92,7 @@ extension SwarmEngine {
         member.restart = (now + .seconds(min(1 << min(count, 4), 15)), count + 1)
         if let silentSince, now - silentSince > .seconds(60) {
             endConnection(with: member, now: now)
-        } else if gun.isConnected {
+        } else if carriesSignals(to: member) {
             if member.negotiation.decides {
                 restart(connection, with: member, now: now)
             } else {
@@ -373,5 +374,6 @@ extension SwarmEngine {
         if let id = member.negotiation.connection, let connection = connections[id] { remove(connection, now: now) }
         member.resend = nil
         member.negotiation.ended(now: now, jitter: jitter())
+        datagrams.seekAgain(member.peer, now: now)
     }
 }

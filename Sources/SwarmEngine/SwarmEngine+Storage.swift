@@ -67,6 +67,7 @@ extension SwarmEngine {
             default: continue
             }
         }
+        restoreKnownPeers(records, now: now)
         for peer in Set(outbound.keys).union(inbound.keys) where peer != peerID {
             guard let member = member(peer, now: now) else { break }
             var stream = member.session.outbound

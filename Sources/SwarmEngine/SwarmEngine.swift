@@ -37,6 +37,9 @@ public struct SwarmEngine: ~Copyable {
     // Planes.
     var gun: GunPlane
     var trackers: TrackerPlane
+    var datagrams: DatagramPlane
+    var lan: LANPlane
+    var knownPeers: [PeerID: KnownPeer] = [:]
     var seenSignals: SeenSignals
     var presenceAt: Instant
     var lastPresenceTimestamp: UInt64 = 0
@@ -83,6 +86,9 @@ public struct SwarmEngine: ~Copyable {
         trackers = TrackerPlane(
             trackers: configuration.trackers, firstLink: configuration.relays.count, infoHash: topic.infoHash,
             entropy: self.entropy.fork(), now: now)
+        datagrams = DatagramPlane(entropy: self.entropy.fork())
+        lan = LANPlane(
+            isUsed: configuration.usesLocalNetwork && configuration.usesConnections, entropy: self.entropy.fork())
         seenSignals = SeenSignals()
         presenceAt = now
         startedAt = now
@@ -121,6 +127,7 @@ public struct SwarmEngine: ~Copyable {
         localCandidates = []
         let hosts = addresses.enumerated().map { Candidate.host($1, rank: UInt16(clamping: $0)) }
         addLocalCandidates((configuration.paths.contains(.direct) ? hosts : []) + others, now: now)
+        if let port = addresses.first?.port { lan.start(port: port, now: now) }
         if !isFirst { networkChanged(now: now) }
     }
 
@@ -141,6 +148,8 @@ public struct SwarmEngine: ~Copyable {
         case .stunAnswer:
             stun.handle(stun: datagram, from: source, now: now)
             drainSTUN(now: now)
+        case .signaling:
+            if relay == nil { receive(signaling: datagram, from: source, now: now) }
         case .bindingRequest, .channelData, .dht, .dropped:
             break
         }
@@ -202,6 +211,8 @@ public struct SwarmEngine: ~Copyable {
         drainGun(now: now)
         trackers.handleTimeout(now: now)
         drainTrackers(now: now)
+        sayHellos(now: now)
+        announceOnLAN(now: now)
         if now >= presenceAt, !isLeaving { announcePresence(now: now) }
         for connection in Array(connections.values) {
             if let at = connection.peerConnection.nextTimeout, now >= at {
@@ -224,7 +235,7 @@ public struct SwarmEngine: ~Copyable {
     public var nextTimeout: Instant? {
         var next: Instant? = .earlier(gun.nextTimeout, .earlier(trackers.nextTimeout, stun.nextTimeout))
         next = .earlier(next, turn.nextTimeout)
-        if !isLeaving { next = .earlier(next, presenceAt) }
+        if !isLeaving { next = .earlier(next, .earlier(presenceAt, .earlier(datagrams.nextTimeout, lan.nextTimeout))) }
         for connection in connections.values {
             next = .earlier(next, connection.peerConnection.nextTimeout)
             if connection.peer == nil { next = .earlier(next, connection.expiresAt) }

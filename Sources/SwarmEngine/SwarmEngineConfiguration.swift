@@ -10,6 +10,8 @@ public struct SwarmEngineConfiguration: Sendable {
     public var relays: [String] = []
     /// STUN servers asked for the reflexive address of the socket.
     public var stunServers: [TransportAddress] = []
+    /// Whether members are looked for on the local network (BEP 14).
+    public var usesLocalNetwork = false
     /// The paths that may carry messages. Signals still travel over every plane.
     public var paths: Set<PathKind> = Set(PathKind.allCases)
     /// Whether conversations are kept by the owner: see `SwarmEngine.pollStorage()`.

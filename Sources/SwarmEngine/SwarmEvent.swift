@@ -2,7 +2,18 @@ public import JSON
 
 /// One independent way of discovering members or of exchanging signals.
 public enum Plane: String, CaseIterable, Sendable {
-    case tracker, gun
+    /// Trackers, of every kind.
+    case tracker
+    /// The mainline DHT.
+    case dht
+    /// The GUN mesh.
+    case gun
+    /// The local network, by multicast.
+    case lan
+    /// Members that are connected already.
+    case mesh
+    /// What is remembered of earlier runs.
+    case known
 }
 
 /// What the engine tells the application.

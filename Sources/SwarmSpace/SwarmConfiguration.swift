@@ -22,6 +22,8 @@ public struct SwarmConfiguration: Sendable {
     public var port: UInt16 = 0
     /// Where identity and conversations are kept; `nil` keeps nothing, and the identity is a new one each time.
     public var dataDirectory: String?
+    /// Whether members are looked for on the local network, by multicast (BEP 14).
+    public var usesLocalNetwork = true
     /// Whether members on the same machine are told of loopback, also when the machine has other addresses.
     public var includesLoopback = false
     /// How many events may be unread before members are asked to send no more; at half of it they may again.

@@ -57,6 +57,7 @@ final class VirtualSwarm {
     }
 
     private let wallAtStart: Double
+    private let topic: Topic
     private(set) var now = Instant.zero + .seconds(1)
     private(set) var nodes: [Node] = []
     private var entropy: Entropy
@@ -73,11 +74,12 @@ final class VirtualSwarm {
     private(set) var relayFrames: [[UInt8]] = []
 
     init(
-        seed: UInt64, wallAtStart: Double = 1_795_000_000_000,
+        seed: UInt64, topic: String = "test", wallAtStart: Double = 1_795_000_000_000,
         configure: @escaping (inout SwarmEngineConfiguration) -> Void = { _ in }
     ) {
         entropy = .seed(seed)
         self.wallAtStart = wallAtStart
+        self.topic = Topic(name: topic)
         self.configure = configure
         startRelay()
         tracker = TrackerServer(entropy: entropy.fork())
@@ -115,7 +117,7 @@ final class VirtualSwarm {
         configure(&configuration)
         if let paths { configuration.paths = paths }
         return SwarmEngine(
-            configuration: configuration, topic: Topic(name: "test"), identity: identity, certificate: certificate,
+            configuration: configuration, topic: topic, identity: identity, certificate: certificate,
             entropy: entropy.fork(), now: now, wall: wall)
     }
 
@@ -126,11 +128,11 @@ final class VirtualSwarm {
     }
 
     /// Ends a node without a word and starts it anew with what it had stored.
-    func restart(_ node: Node) {
+    func restart(_ node: Node, planes: Set<Plane> = Set(Plane.allCases)) {
         crash(node)
         node.isRunning = true
         node.engine = makeEngine(
-            name: "again", identity: node.identity, certificate: node.certificate, planes: Set(Plane.allCases))
+            name: "again", identity: node.identity, certificate: node.certificate, planes: planes)
         node.engine.restore(node.store.map { ($0.key, $0.value) }, now: now)
         start(node)
     }

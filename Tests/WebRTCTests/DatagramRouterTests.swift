@@ -114,6 +114,7 @@ import Testing
         #expect(DatagramKind([20]) == .dtls)
         #expect(DatagramKind([63]) == .dtls)
         #expect(DatagramKind([80]) == .unknown)
+        #expect(DatagramKind([0x53]) == .signaling)
         #expect(DatagramKind([255]) == .unknown)
     }
 

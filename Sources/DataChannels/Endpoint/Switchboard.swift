@@ -174,7 +174,7 @@ final class Switchboard {
             port.send(Transmit(to: source, payload: answer))
         case .stunAnswer:
             candidates?.handle(stun: datagram, from: source, now: now)
-        case .channelData, .dht, .dropped:
+        case .channelData, .dht, .signaling, .dropped:
             break
         }
     }

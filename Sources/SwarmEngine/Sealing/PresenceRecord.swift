@@ -17,12 +17,7 @@ struct PresenceRecord: Equatable, Sendable {
     /// Signs and seals.
     func sealed(by identity: Identity, topic: Topic) throws(Refusal) -> [UInt8] {
         var writer = ByteWriter(capacity: 320)
-        writer.integer(UInt8(1))
-        writer.append(peer.rawRepresentation)
-        writer.append(sessionKey.rawRepresentation)
-        writer.integer(timestamp)
-        writer.integer(UInt8(isLeaving ? 1 : 0))
-        writer.prefixed(by: UInt8.self, Array(name.utf8.prefix(Self.longestName)))
+        write(to: &writer)
         guard let signature = try? identity.sign(Topic.label("presence") + topic.id + writer.bytes) else {
             throw .malformed
         }
@@ -34,15 +29,32 @@ struct PresenceRecord: Equatable, Sendable {
     init(opening sealed: [UInt8], topic: Topic) throws(Refusal) {
         let plaintext = try topic.open(sealed, as: "presence")
         var reader = ByteReader(plaintext)
+        guard let record = PresenceRecord(reading: &reader), reader.remaining == 64, let signature = reader.bytes(64)
+        else { throw .malformed }
+        guard record.peer.verifies(signature, of: Topic.label("presence") + topic.id + plaintext.dropLast(64)) else {
+            throw .forged
+        }
+        self = record
+    }
+
+    /// Writes the content, without a signature.
+    func write(to writer: inout ByteWriter) {
+        writer.integer(UInt8(1))
+        writer.append(peer.rawRepresentation)
+        writer.append(sessionKey.rawRepresentation)
+        writer.integer(timestamp)
+        writer.integer(UInt8(isLeaving ? 1 : 0))
+        writer.prefixed(by: UInt8.self, Array(name.utf8.prefix(Self.longestName)))
+    }
+
+    /// Reads the content; what follows is the caller's to read.
+    init?(reading reader: inout ByteReader) {
         guard let version: UInt8 = reader.integer(), version == 1, let raw = reader.bytes(64),
             let peer = PeerID(rawRepresentation: raw), let key = reader.bytes(64),
             let sessionKey = SessionPublicKey(rawRepresentation: key), let timestamp: UInt64 = reader.integer(),
             let flags: UInt8 = reader.integer(), let name = reader.prefixed(by: UInt8.self),
-            name.count <= Self.longestName, reader.remaining == 64, let signature = reader.bytes(64)
-        else { throw .malformed }
-        guard peer.verifies(signature, of: Topic.label("presence") + topic.id + plaintext.dropLast(64)) else {
-            throw .forged
-        }
+            name.count <= Self.longestName
+        else { return nil }
         self.init(
             peer: peer, sessionKey: sessionKey, timestamp: timestamp, isLeaving: flags & 1 != 0,
             name: String(decoding: name, as: UTF8.self))

@@ -60,6 +60,14 @@ public struct Topic: Sendable {
         "swarm/" + Self.expand(root, "inbox \(day) \(peer)", count: 16).base64URL
     }
 
+    /// What stands for the swarm on the local network on one day: says nothing of the infohash to who does not know it.
+    func lanHash(day: Int) -> InfoHash {
+        guard let hash = InfoHash(bytes: Self.expand(root, "lan \(day)", count: 20)) else {
+            preconditionFailure("an infohash is 20 bytes")
+        }
+        return hash
+    }
+
     /// A member's name inside the souls of this swarm: says nothing to those who do not know the topic.
     func tag(of peer: PeerID) -> String { Self.expand(root, "tag \(peer)", count: 9).base64URL }
 

@@ -26,6 +26,7 @@ final class Node {
     private var writer: ConversationWriter?
     private let store: SQLiteStore?
     private var addressWatcher: LocalAddressWatcher?
+    private var multicast: LocalMulticast?
     private var wallClock: RepeatedTask?
     private var isDraining = false
     private var mustDrainAgain = false
@@ -53,6 +54,7 @@ final class Node {
         settings.relays = relays
         settings.paths = configuration.paths
         settings.isDurable = kept.store != nil
+        settings.usesLocalNetwork = configuration.usesLocalNetwork
         let now = Instant(eventLoop.now)
         engine = SwarmEngine(
             configuration: settings, topic: topic, identity: kept.identity, certificate: certificate, entropy: .system,
@@ -89,6 +91,9 @@ final class Node {
     private func begin() {
         guard leaving == nil else { return }
         addressWatcher = LocalAddressWatcher(eventLoop: eventLoop) { [weak self] _ in self?.networkChanged() }
+        if configuration.usesLocalNetwork {
+            multicast = LocalMulticast(eventLoop: eventLoop) { [weak self] in self?.take($0) }
+        }
         tellAddresses()
         let bound = NIOLoopBound(Weak(self), eventLoop: eventLoop)
         wallClock = eventLoop.scheduleRepeatedTask(initialDelay: .seconds(10), delay: .seconds(10)) { task in
@@ -194,6 +199,14 @@ final class Node {
         }
     }
 
+    private func take(_ report: LocalMulticast.Report) {
+        guard !hasSaidGoodBye else { return }
+        switch report {
+        case .announcement(let bytes, let source): engine.handle(announcement: bytes, from: source, now: now)
+        case .endOfBatch: drain()
+        }
+    }
+
     private func timeout() {
         guard !isOver else { return }
         engine.handleTimeout(now: now)
@@ -216,6 +229,7 @@ final class Node {
         var addresses = addressWatcher?.addresses ?? []
         let loopback = IPAddress.v4(0x7f00_0001)
         if configuration.includesLoopback, !addresses.contains(loopback) { addresses.append(loopback) }
+        multicast?.setInterfaces(addresses)
         engine.setHostAddresses(addresses.map { TransportAddress($0, port: portNumber) }, now: now)
     }
 
@@ -243,6 +257,7 @@ final class Node {
             while let transmit = engine.pollTransmit() { port.send(transmit) }
             while let action = engine.pollLink() { links?.perform(action) }
             while let action = engine.pollTURNStream() { turnStreams?.perform(action) }
+            while let (group, payload) = engine.pollAnnouncement() { multicast?.send(payload, to: group) }
             if let writer, !writer.isBusy, let batch = engine.pollStorage() { writer.write(batch) }
             while let event = engine.pollEvent() { publish(event) }
         }
@@ -326,6 +341,7 @@ final class Node {
         isOver = true
         timer?.cancel()
         turnStreams?.closeAll()
+        multicast?.close()
         port.close()
         mailbox.finish()
         guard let store else { return leaving?.succeed() ?? () }

@@ -32,7 +32,7 @@ extension PeerConnection {
                 // Only what DTLS could open speaks for the path: anyone could send the rest.
                 ice.noteReceived(from: source, via: relay, now: now)
             }
-        case .channelData, .bencoded, .unknown:
+        case .channelData, .bencoded, .signaling, .unknown:
             return
         }
         settle()

@@ -10,6 +10,8 @@ public enum DatagramKind: Hashable, Sendable {
     case dtls
     /// First byte `d`: a bencoded dictionary, so a DHT message.
     case bencoded
+    /// First byte `S`, which no protocol of RFC 7983 begins with: signaling between members.
+    case signaling
     /// Anything else.
     case unknown
 
@@ -19,6 +21,7 @@ public enum DatagramKind: Hashable, Sendable {
         case .some(20...63): self = .dtls
         case .some(64...79): self = .channelData
         case .some(0x64): self = .bencoded
+        case .some(0x53): self = .signaling
         default: self = .unknown
         }
     }

@@ -21,6 +21,8 @@ public struct DatagramRouter<ID: Hashable & Sendable>: Sendable {
         case channelData
         /// A bencoded dictionary: for the DHT.
         case dht
+        /// First byte `S`: what members say to each other straight over the socket.
+        case signaling
         /// Nobody's: unknown ufrags get no answer, unknown addresses no DTLS.
         case dropped
     }
@@ -47,6 +49,7 @@ public struct DatagramRouter<ID: Hashable & Sendable>: Sendable {
         case .stunAnswer: .stunAnswer
         case .channelData: .channelData
         case .dht: .dht
+        case .signaling: .signaling
         case .dropped: .dropped
         }
     }

@@ -5,7 +5,7 @@ internal import SwarmBase
 struct RoutingTable: Sendable {
     enum Route {
         case slot(Int)
-        case bindingRequest, stunAnswer, channelData, dht, dropped
+        case bindingRequest, stunAnswer, channelData, dht, signaling, dropped
     }
 
     /// How long the id of a request that was sent is known, at least. Longer than any check is repeated.
@@ -34,6 +34,7 @@ struct RoutingTable: Sendable {
         case .dtls: addresses[source].map { .slot($0) } ?? .dropped
         case .channelData: .channelData
         case .bencoded: .dht
+        case .signaling: .signaling
         case .unknown: .dropped
         }
     }

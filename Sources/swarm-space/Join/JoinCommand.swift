@@ -69,7 +69,7 @@ struct JoinCommand: AsyncParsableCommand {
     @Flag(name: .customLong("no-dht"), help: "Do not use the DHT; this version has none.")
     var noDHT = false
 
-    @Flag(name: .customLong("no-lan"), help: "Do not look on the local network; this version does not.")
+    @Flag(name: .customLong("no-lan"), help: "Do not look for members on the local network.")
     var noLAN = false
 
     @Flag(help: "Speak JSON, one object a line.")
@@ -88,9 +88,9 @@ struct JoinCommand: AsyncParsableCommand {
             throw ValidationError(error.message)
         }
         let relays = invite.relays + relay
-        if relays.isEmpty, invite.trackers.isEmpty, tracker.isEmpty {
+        if relays.isEmpty, invite.trackers.isEmpty, tracker.isEmpty, noLAN, data == nil {
             throw ValidationError(
-                "nobody can be found without a tracker or a relay: give --tracker or --relay, or a magnet link that names one"
+                "nobody can be found without a tracker, a relay or the local network: give --tracker or --relay, or leave out --no-lan"
             )
         }
         if relays.isEmpty, try settings().paths == [.relay] {
@@ -108,6 +108,7 @@ struct JoinCommand: AsyncParsableCommand {
         configuration.turnServers = turn.map {
             TURNServerConfiguration(url: $0, username: turnUser ?? "", password: turnPassword ?? "")
         }
+        configuration.usesLocalNetwork = !noLAN
         configuration.port = port
         configuration.dataDirectory = data
         if let only {
