@@ -49,6 +49,8 @@ struct Stage {
 
     func configuration(_ name: String) -> SwarmConfiguration {
         var configuration = SwarmConfiguration()
+        // Swarms of other tests have the same name.
+        configuration.usesLocalNetwork = false
         configuration.name = name
         configuration.relays = [url]
         configuration.includesLoopback = true

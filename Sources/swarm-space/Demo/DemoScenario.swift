@@ -139,6 +139,7 @@ struct DemoScenario: Sendable {
             for (index, name) in Self.names.enumerated() {
                 group.addTask {
                     var configuration = SwarmConfiguration()
+                    configuration.usesLocalNetwork = false
                     configuration.name = name
                     configuration.trackers = [endpoints.tracker]
                     configuration.relays = [endpoints.gun]

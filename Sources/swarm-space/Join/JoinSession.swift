@@ -85,19 +85,21 @@ struct JoinSession: Sendable {
         }
     }
 
-    /// Ends it all when nothing was reached from the start.
+    /// Ends it all when nothing was reached from the start, and nothing else is left to be found by.
     private func watch() async {
+        guard !swarm.trackers.isEmpty || !swarm.relays.isEmpty else { return }
         let start = ContinuousClock.now
         var hasSaidSo = false
         while !Task.isCancelled {
             try? await Task.sleep(for: .milliseconds(500))
+            if await !swarm.peers.isEmpty { return }
             let links = await swarm.status?.links ?? []
             if links.contains(where: \.wasOpen) { return }
             guard links.count >= swarm.trackers.count + swarm.relays.count, links.allSatisfy({ $0.failures > 0 })
             else { continue }
             let elapsed = ContinuousClock.now - start
             let reason = links.map { "\($0.url): \($0.lastFailure ?? "no answer")" }.sorted().joined(separator: "; ")
-            if elapsed > Self.patience {
+            if elapsed > Self.patience, !swarm.needsNoServer {
                 ending.yield(
                     .refused("no relay and no tracker can be reached (\(reason)): check the addresses and the network"))
                 return
