@@ -54,6 +54,7 @@ let package = Package(
         .target(name: "DTLS", dependencies: ["SwarmBase", "COpenSSL"], swiftSettings: house),
         .target(name: "SCTP", dependencies: ["SwarmBase", "CChecksum", crypto], swiftSettings: house),
         .target(name: "Gun", dependencies: ["SwarmBase", "JSON", "SEA"], swiftSettings: house),
+        .target(name: "DHT", dependencies: ["SwarmBase", "Bencode", "CChecksum", crypto], swiftSettings: house),
         .target(name: "Tracker", dependencies: ["SwarmBase", "JSON", "Magnet"], swiftSettings: house),
 
         // Floor 2: a peer connection.
@@ -63,8 +64,8 @@ let package = Package(
         .target(
             name: "SwarmEngine",
             dependencies: [
-                "SwarmBase", "JSON", "Magnet", "SEA", "ICE", "DTLS", "SCTP", "WebRTC", "Gun", "Tracker", crypto,
-                cryptoExtras, .product(name: "DequeModule", package: "swift-collections"),
+                "SwarmBase", "JSON", "Bencode", "Magnet", "SEA", "ICE", "DTLS", "SCTP", "WebRTC", "Gun", "DHT", "Tracker",
+                crypto, cryptoExtras, .product(name: "DequeModule", package: "swift-collections"),
             ],
             swiftSettings: house),
         .target(
@@ -95,7 +96,7 @@ let package = Package(
         .target(
             name: "Supernode",
             dependencies: [
-                "SwarmBase", "JSON", "Gun", "Tracker", "ICE", "SwarmTransport", nioCore, nioPosix, nioHTTP1,
+                "SwarmBase", "JSON", "Gun", "DHT", "Tracker", "ICE", "SwarmTransport", nioCore, nioPosix, nioHTTP1,
                 nioWebSocket, nioSSL, logging,
             ],
             swiftSettings: house),
@@ -136,6 +137,9 @@ let package = Package(
             swiftSettings: house),
         .testTarget(
             name: "TrackerTests", dependencies: ["SwarmBase", "JSON", "Magnet", "Tracker"],
+            resources: [.copy("Resources")], swiftSettings: house),
+        .testTarget(
+            name: "DHTTests", dependencies: ["SwarmBase", "Bencode", "DHT", "SwarmSimulator", crypto],
             resources: [.copy("Resources")], swiftSettings: house),
         .testTarget(
             name: "WebRTCTests", dependencies: ["SwarmBase", "ICE", "DTLS", "SCTP", "WebRTC", "CVirtualClock"],
