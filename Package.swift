@@ -64,7 +64,8 @@ let package = Package(
         .target(
             name: "SwarmEngine",
             dependencies: [
-                "SwarmBase", "JSON", "Bencode", "Magnet", "SEA", "ICE", "DTLS", "SCTP", "WebRTC", "Gun", "DHT", "Tracker",
+                "SwarmBase", "JSON", "Bencode", "Magnet", "SEA", "ICE", "DTLS", "SCTP", "WebRTC", "Gun", "DHT",
+                "Tracker",
                 crypto, cryptoExtras, .product(name: "DequeModule", package: "swift-collections"),
             ],
             swiftSettings: house),

@@ -32,7 +32,9 @@ enum CompactForm {
     }
 
     static func endpoint(_ bytes: ArraySlice<UInt8>) -> TransportAddress? {
-        guard bytes.count == 6 || bytes.count == 18, let address = IPAddress(bytes: bytes.dropLast(2)) else { return nil }
+        guard bytes.count == 6 || bytes.count == 18, let address = IPAddress(bytes: bytes.dropLast(2)) else {
+            return nil
+        }
         let port = bytes.suffix(2).reduce(UInt16(0)) { $0 << 8 | UInt16($1) }
         return TransportAddress(address, port: port)
     }

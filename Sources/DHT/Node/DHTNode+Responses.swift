@@ -100,7 +100,8 @@ extension DHTNode {
         let nodes = other == .ipv4 ? response.nodes : response.nodes6
         guard !nodes.isEmpty, var state = families[other], state.table.goodCount < 8 else { return }
         for node in nodes where !node.address.address.isMartian && !state.doors.contains(node.address) {
-            guard state.doors.count < FamilyState.mostDoors, source.address.isLocal || !node.address.address.isLocal else {
+            guard state.doors.count < FamilyState.mostDoors, source.address.isLocal || !node.address.address.isLocal
+            else {
                 break
             }
             state.doors.append(node.address)

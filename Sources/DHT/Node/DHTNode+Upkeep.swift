@@ -26,7 +26,10 @@ extension DHTNode {
         reachability.upkeep(now: now)
         for family in Array(families.keys) {
             // Behind a NAT something has to leave all the time, or the mapping that others see is another one soon.
-            ping(family, silentFor: isMapped(family) ? configuration.upkeepInterval * 2 : configuration.questionableAfter, now: now)
+            ping(
+                family,
+                silentFor: isMapped(family) ? configuration.upkeepInterval * 2 : configuration.questionableAfter,
+                now: now)
             // The more nodes are known the more are asked at a time.
             for _ in 0..<(families[family]?.table.count ?? 0) / 64 {
                 ping(family, silentFor: configuration.questionableAfter, now: now)
@@ -42,7 +45,9 @@ extension DHTNode {
     }
 
     private mutating func ping(_ family: AddressFamily, silentFor age: Duration, now: Instant) {
-        guard transactions.pings < 32, let silent = families[family]?.table.mostSilent(for: age, now: now) else { return }
+        guard transactions.pings < 32, let silent = families[family]?.table.mostSilent(for: age, now: now) else {
+            return
+        }
         families[family]?.table.asked(silent, now: now)
         _ = ask(.ping, of: silent.address, for: .ping(silent), now: now)
     }

@@ -30,7 +30,9 @@ public struct DHTNode: Sendable {
     /// Makes a node; nothing leaves before the first `handleTimeout`.
     ///
     /// - Parameter saved: ``savedTable`` of an earlier run.
-    public init(configuration: DHTConfiguration = DHTConfiguration(), entropy: Entropy, saved: [UInt8] = [], now: Instant) {
+    public init(
+        configuration: DHTConfiguration = DHTConfiguration(), entropy: Entropy, saved: [UInt8] = [], now: Instant
+    ) {
         self.configuration = configuration
         self.entropy = entropy
         let search = configuration.search
@@ -93,7 +95,9 @@ public struct DHTNode: Sendable {
     public func nodeCount(_ family: AddressFamily) -> Int { families[family]?.table.goodCount ?? 0 }
 
     /// What others say of our address.
-    public func externalMapping(_ family: AddressFamily) -> ExternalMapping { families[family]?.external.mapping ?? .unknown }
+    public func externalMapping(_ family: AddressFamily) -> ExternalMapping {
+        families[family]?.external.mapping ?? .unknown
+    }
 
     /// Whether queries of others are not answered, because they would not get here (BEP 43).
     public var isReadOnly: Bool { reachability.isReadOnly }

@@ -63,7 +63,9 @@ struct ExternalAddress: Sendable {
         if let (endpoint, count) = endpoints.max(by: { $0.value < $1.value }), count >= Self.needed {
             return .endpointIndependent(endpoint)
         }
-        guard let (address, count) = addresses.max(by: { $0.value < $1.value }), count >= Self.needed else { return nil }
+        guard let (address, count) = addresses.max(by: { $0.value < $1.value }), count >= Self.needed else {
+            return nil
+        }
         let most = endpoints.filter { $0.key.address == address }.map(\.value).max() ?? 0
         // The ports of one mapping would agree by now.
         return most * 2 <= count ? .endpointDependent(address) : nil

@@ -1,5 +1,5 @@
 import CChecksum
-import SwarmBase
+public import SwarmBase
 
 /// Node ids that are bound to an address (BEP 42): the first 21 bits are a checksum of it, so nobody chooses them freely.
 extension NodeID {
@@ -29,6 +29,6 @@ extension NodeID {
             masked = zip(address.bytes, [0x01, 0x03, 0x07, 0x0f, 0x1f, 0x3f, 0x7f, 0xff] as [UInt8]).map { $0 & $1 }
         }
         masked[0] |= r << 5
-        return masked.withUnsafeBufferPointer { unsafe swarm_crc32c(0, $0.baseAddress, $0.count) }
+        return unsafe masked.withUnsafeBufferPointer { unsafe swarm_crc32c(0, $0.baseAddress, $0.count) }
     }
 }

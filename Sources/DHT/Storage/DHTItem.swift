@@ -111,7 +111,9 @@ enum SmallOrderKeys {
     private static let coordinates: Set<[UInt8]> = {
         let p = [UInt8]([0xed]) + [UInt8](repeating: 0xff, count: 30) + [0x7f]
         var result: Set<[UInt8]> = []
-        for (base, offset) in [([UInt8](repeating: 0, count: 32), 0), ([UInt8](repeating: 0, count: 32), 1), (p, -1), (p, 0), (p, 1)] {
+        for (base, offset) in [
+            ([UInt8](repeating: 0, count: 32), 0), ([UInt8](repeating: 0, count: 32), 1), (p, -1), (p, 0), (p, 1),
+        ] {
             var bytes = base
             bytes[0] = UInt8(Int(bytes[0]) + offset)
             result.insert(bytes)

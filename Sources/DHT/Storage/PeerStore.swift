@@ -60,8 +60,8 @@ struct PeerStore: Sendable {
     /// Lets go of what has expired.
     mutating func sweep(now: Instant) {
         for infoHash in Array(swarms.keys) {
-            swarms[infoHash]?.peers = swarms[infoHash]?.peers.filter { $0.value > now } ?? [:]
-            if swarms[infoHash]?.peers.isEmpty == true { swarms[infoHash] = nil }
+            let live = swarms[infoHash]?.peers.filter { $0.value > now } ?? [:]
+            swarms[infoHash] = live.isEmpty ? nil : Swarm(peers: live)
         }
         begun.decay(now: now, every: limits.peerLifetime)
     }
