@@ -83,8 +83,12 @@ import Testing
             writer.encoded(try Recorded.bytes(entry, "v_bencoded"))
             writer.encoded(Array("e1:q3:put1:t2:aa1:y1:qe".utf8))
             conversation.now += .seconds(1)
-            let answer = try KRPCMessage(
-                decoding: try #require(conversation.exchange(writer.bytes, from: .stranger(1)).first, "\(name)"))
+            guard let first = conversation.exchange(writer.bytes, from: .stranger(1)).first else {
+                // No bencoding at all to us: not answered.
+                #expect(name == "leading zero integer as value")
+                continue
+            }
+            let answer = try KRPCMessage(decoding: first)
             let theirs = entry["libtorrent_put"] as? [String: Any]
             let expected = stricter[name] ?? theirs?["code"] as? Int
             switch answer.body {

@@ -25,7 +25,7 @@ struct LoopbackDHT {
         TransportAddress(isIPv6 ? .v6(0, 1) : .v4(0x7f00_0001), port: UInt16(20_000 + index))
     }
 
-    mutating func replace(_ index: Int, by node: DHTNode, keepingDoors: Bool) { nodes[index] = node }
+    mutating func replace(_ index: Int, by node: DHTNode) { nodes[index] = node }
 
     /// Lets time pass, in steps of 5 ms, which is how long a datagram takes.
     mutating func run(for duration: Duration, until isOver: (LoopbackDHT) -> Bool = { _ in false }) {

@@ -1,3 +1,4 @@
+import Bencode
 import Crypto
 import SwarmBase
 import Testing
@@ -80,7 +81,8 @@ import Testing
         #expect(conversation.node.isReadOnly)
         conversation.node.addBootstrap(.stranger(50), now: .zero)
         conversation.node.handleTimeout(now: .zero)
-        let first = try #require(conversation.node.pollTransmit())
+        let sent = conversation.node.pollTransmit()
+        let first = try #require(sent)
         #expect(try KRPCMessage(decoding: first.payload).isReadOnly)
         var entropy = Entropy.seed(1)
         let ping = KRPCMessage(

@@ -42,12 +42,12 @@ import Testing
     @Test func votes() {
         var external = ExternalAddress()
         let seen = TransportAddress.stranger(900)
-        #expect(!external.vote(seen, by: .stranger(1)))
+        #expect(external.vote(seen, by: .stranger(1)) == false)
         // A second voice of the same network is none.
-        #expect(!external.vote(seen, by: TransportAddress(.v4(0x2d00_0105), port: 5)))
-        #expect(!external.vote(seen, by: .stranger(2)))
+        #expect(external.vote(seen, by: TransportAddress(.v4(0x2d00_0105), port: 5)) == false)
+        #expect(external.vote(seen, by: .stranger(2)) == false)
         #expect(external.mapping == .unknown)
-        #expect(external.vote(seen, by: .stranger(3)))
+        #expect(external.vote(seen, by: .stranger(3)) == true)
         #expect(external.mapping == .endpointIndependent(seen))
         // Two of five who lie change nothing.
         for liar in 4...5 { _ = external.vote(.stranger(666), by: .stranger(UInt32(liar))) }
