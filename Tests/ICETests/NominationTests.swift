@@ -127,6 +127,45 @@ final class ScriptedPeer {
         #expect(agent.agent.sendAddress == peer.node.addresses[2])
     }
 
+    @Test func aNominationIsRepeatedWhenThePeerFirstChecks() {
+        let (lab, agent, peer) = setUp(role: .controlling, peer: ["192.0.2.9:9001"])
+        lab.run(for: .milliseconds(200))
+        #expect(peer.requests.filter(\.message.hasUseCandidate).count == 1, "answered, so not sent again")
+        // Our description has reached it only now.
+        peer.check(agent, controlling: false)
+        lab.run(for: .milliseconds(10))
+        #expect(peer.requests.filter(\.message.hasUseCandidate).count == 2)
+        peer.check(agent, controlling: false)
+        lab.run(for: .milliseconds(10))
+        #expect(peer.requests.filter(\.message.hasUseCandidate).count == 2, "once is enough")
+    }
+
+    @Test(arguments: [true, false])
+    func aRestartMovesDataWhenBothSidesHaveSettled(peerChecks: Bool) {
+        let (lab, agent, peer) = setUp(role: .controlling, peer: ["192.0.2.9:9001", "192.0.2.9:9002"])
+        let (old, new) = (peer.node.addresses[0], peer.node.addresses[1])
+        peer.check(agent, controlling: false)
+        lab.run(for: .seconds(1))
+        #expect(agent.agent.sendAddress == old)
+        agent.agent.restart(now: lab.now)
+        agent.agent.setRemote(credentials: peer.credentials, isLite: false, now: lab.now)
+        agent.agent.addRemoteCandidate(.host(new), now: lab.now)
+        lab.run(for: .milliseconds(500))
+        #expect(agent.agent.sendAddress == old, "valid and nominated at our end, but the peer has not checked it")
+        if peerChecks {
+            peer.check(agent, from: 1, controlling: false)
+            lab.run(for: .milliseconds(10))
+            #expect(agent.agent.sendAddress == new)
+        } else {
+            // A peer that never checks is not waited for without end.
+            lab.run(for: .milliseconds(1400))
+            #expect(agent.agent.sendAddress == old)
+            lab.run(for: .milliseconds(200))
+            #expect(agent.agent.sendAddress == new)
+        }
+        #expect(agent.agent.generations.count == 1)
+    }
+
     @Test func renominationIsIgnored() {
         // The attribute of the expired draft: a counter that a peer may send although we offer no such thing.
         let (lab, agent, peer) = setUp(role: .controlled)

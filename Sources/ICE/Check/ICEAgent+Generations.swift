@@ -7,7 +7,7 @@ extension ICEAgent {
             staleRemoteUfrags.append(remote.credentials.ufrag)
             if staleRemoteUfrags.count > 8 { staleRemoteUfrags.removeFirst() }
         }
-        let carrying = generations.lastIndex { $0.selected != nil && !$0.isRevoked }
+        let carrying = carryingGeneration(now)
         for index in generations.indices where index != carrying { retire(generations[index], now) }
         generations = carrying.map { [generations[$0]] } ?? []
         generations.append(ICEGeneration(id: nextGeneration, local: .random(using: &entropy)))

@@ -226,6 +226,10 @@ extension ICEAgent {
         for g in generations.indices where isChecking(g) {
             let isSuspicious = isSuspicious(g, now)
             let selected = generations[g].selected
+            if generations.count > 1, selected != sendPath, let first = generations[g].firstValidAt {
+                let due = first + configuration.switchoverPatience
+                if due > now { consider(due) }
+            }
             consider(generations[g].challenger.flatMap { $0.until > now ? $0.until : nil })
             consider(nominationTime(in: g).flatMap { $0 > now ? $0 : nil })
             if role == .controlling, generations[g].nominated != selected, let last = generations[g].lastNomination {

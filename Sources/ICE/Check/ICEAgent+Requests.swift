@@ -56,6 +56,7 @@ extension ICEAgent {
             // The peer has moved, or its NAT has: find out soon whether the old way still works.
             probeSelectedPair(in: g, now)
         }
+        let isFirst = generations[g].pairs[index].counters.requestsReceived == 0
         generations[g].update(index) {
             $0.lastReceived = now
             // What reaches this has been answered.
@@ -64,6 +65,11 @@ extension ICEAgent {
         }
         let pair = generations[g].pairs[index]
         if nominates, role == .controlled { noteNomination(of: index, in: g, now) }
+        if isFirst, role == .controlling, pair.path == generations[g].pairToNominate {
+            // The peer has our description now. Of a nomination that came before it Firefox keeps nothing, although it has
+            // answered that.
+            sendCheck(index, in: g, nominates: true, retransmits: true, now: now)
+        }
         let isDoubtful = pair.unansweredSince.map { now - $0 >= doubtTime(pair) } ?? false
         if !pair.isValid || state == .disconnected || isDoubtful { generations[g].enqueueTriggered(index) }
     }

@@ -92,11 +92,34 @@ extension ICEAgent {
             generations[g].selected = choose(in: g, now)
             if role == .controlling { nominate(in: g, now) }
         }
-        if generations[current].selected != nil { dropOldGenerations(now) }
-        let path = generations.lazy.reversed().compactMap(\.selected).first
+        let carrying = carryingGeneration(now)
+        let path = carrying.flatMap { generations[$0].selected }
+        if carrying == current { dropOldGenerations(now) }
         guard path != sendPath else { return }
         sendPath = path
         if let path { events.append(.selectedPairChanged(path, rtt: roundTripTime)) }
+    }
+
+    /// The generation whose pair carries data. After a restart that stays the former one, while its pair works, until both
+    /// sides have settled on a pair of the new one (RFC 8445 §9): a peer that has given up its former pair and not yet
+    /// had an answer on the new one has no way to send its acknowledgements.
+    func carryingGeneration(_ now: Instant) -> Int? {
+        let carrying = generations.indices.filter { generations[$0].selected != nil }
+        guard let newest = carrying.last, let former = carrying.dropLast().last, !isSettled(in: newest),
+            let pair = generations[former].pair(generations[former].selected), pair.isValid,
+            !pair.isSilent(now, timeout: configuration.disconnectTimeout),
+            pair.unansweredSince.map({ now - $0 < doubtTime(pair) }) ?? true
+        else { return carrying.last }
+        if let first = generations[newest].firstValidAt, now - first >= configuration.switchoverPatience { return newest }
+        return former
+    }
+
+    /// Whether the pair in use is nominated, and the peer's own check of it was answered.
+    private func isSettled(in g: Int) -> Bool {
+        let generation = generations[g]
+        guard let pair = generation.pair(generation.selected) else { return false }
+        let isNominated = pair.path == (role == .controlling ? generation.nominated : generation.followed)
+        return isNominated && (pair.counters.requestsReceived > 0 || generation.remote?.isLite == true)
     }
 
     private mutating func choose(in g: Int, _ now: Instant) -> ICEPath? {

@@ -27,6 +27,9 @@ public struct ICEConfiguration: Sendable {
     /// How long a spare pair that seems much faster than the nominated one is measured beside it, every
     /// `recheckInterval`: on a queue that both share, both are slow. Only if it stays faster it is nominated.
     public var comparisonTime: Duration = .seconds(5)
+    /// After a restart: how long the former pair goes on carrying data, while it works, when a pair of the new generation is
+    /// valid at our end and the peer does not settle on it.
+    public var switchoverPatience: Duration = .seconds(2)
 
     /// The mean time between consent checks, spread by ± 20 % (RFC 7675 §5.1).
     public var consentInterval: Duration = .seconds(5)
