@@ -42,7 +42,6 @@ extension JSONObject {
 extension JSONText {
     /// Appends the text in quotes: `"`, `\` and what is below U+0020 escaped, lone surrogates as `\udxxx`, nothing else.
     public func serialize(into output: inout [UInt8]) {
-        output.reserveCapacity(output.count + wtf8.count + 2)
         output.append(UInt8(ascii: "\""))
         var start = 0
         var index = 0

@@ -6,10 +6,11 @@ import Tracker
 /// The metrics in Prometheus' text format 0.0.4.
 enum MetricsText {
     static func write(
-        status: SupernodeStatus, relay: GunRelayCounters, relayMemory: Int, tracker: TrackerServer.Counters,
+        status: SupernodeStatus, core: borrowing GunRelay, expiredInStore: Int, tracker: TrackerServer.Counters,
         http: HTTPServerCounters, udp: UDPPortCounters, stunRefused: Int, storeFailures: Int
     ) -> String {
         var text = ""
+        let relay = core.counters
         func gauge(_ name: String, _ help: String, _ value: Int) { add(name, "gauge", help, "\(value)") }
         func counter(_ name: String, _ help: String, _ value: Int) { add(name, "counter", help, "\(value)") }
         func add(_ name: String, _ type: String, _ help: String, _ value: String) {
@@ -27,7 +28,27 @@ enum MetricsText {
 
         gauge("gun_links", "Open GUN links.", status.gunLinks)
         gauge("gun_subscribed_souls", "Nodes that someone is subscribed to.", status.subscribedSouls)
-        gauge("gun_memory_bytes", "Size of the graph in memory, near enough.", relayMemory)
+        gauge("gun_memory_bytes", "Size of the graph in memory, near enough.", core.memoryBytes)
+        gauge("gun_memory_limit_bytes", "What the graph in memory may take.", core.configuration.memoryBytes)
+        gauge("gun_queued_bytes", "Bytes that wait for readers.", core.queuedBytes)
+        gauge("gun_unstored_bytes", "Bytes that wait to be stored.", core.unstoredBytes)
+        gauge("gun_deferred_records", "Records that wait for the clock.", core.deferredCount)
+        gauge("gun_peers_linked", "Configured relays that are linked.", core.linkedPeers)
+        gauge(
+            "gun_peers_pending_records", "Records that configured relays are still to be told.", core.pendingFederation)
+        counter("gun_pauses_total", "Times a link was left unread for being too fast.", relay.pauses)
+        counter("gun_quota_refusals_total", "Puts refused as their address had written too much.", relay.quotaRefusals)
+        counter("gun_slow_readers_total", "Links closed because they did not read.", relay.slowReaders)
+        counter("gun_records_refused_total", "Records that the rules of user space refused.", relay.refusedRecords)
+        counter("gun_records_late_total", "Records of souls that forget, come too late.", relay.passedRecords)
+        counter("gun_application_messages_total", "Messages of applications passed on.", relay.applicationMessages)
+        counter("gun_answers_repeated_total", "Answers that had come from another peer.", relay.repeatedAnswers)
+        counter("gun_slices_total", "Slices read for long answers and for ranges.", relay.slices)
+        counter("gun_nodes_expired_total", "Nodes that left memory as their time was over.", relay.expiredNodes)
+        counter("gun_store_nodes_expired_total", "Nodes that left the store as their time was over.", expiredInStore)
+        counter("gun_federated_puts_total", "Puts sent to configured relays.", relay.federatedPuts)
+        counter("gun_federated_records_total", "Records sent to configured relays.", relay.federatedRecords)
+        counter("gun_federation_refusals_total", "Puts that a configured relay refused.", relay.federationRefusals)
         counter("gun_frames_received_total", "Frames received.", relay.framesReceived)
         counter("gun_frames_sent_total", "Frames sent.", relay.framesSent)
         counter("gun_received_bytes_total", "Bytes of frames received.", relay.bytesReceived)

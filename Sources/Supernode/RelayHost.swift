@@ -6,8 +6,11 @@ import SwarmTransport
 
 /// Runs the GUN relay's core: WebSockets in front of it, the store behind it, a timer beside it.
 final class RelayHost {
-    /// The most records of one node that are read: a node larger than that would not fit memory anyway.
-    private static let largestNode = 1_000_000
+    /// How often nodes whose time is over are removed from the store, and how many at once.
+    private static let expiryInterval = Duration.seconds(15)
+    private static let expiredAtOnce = 1_000
+    /// How often a summary is logged.
+    private static let summaryInterval = Duration.seconds(60)
     /// How long ``stop()`` waits for the disk.
     private static let stopTimeout = TimeAmount.milliseconds(500)
 
@@ -15,12 +18,15 @@ final class RelayHost {
     /// Whether the store took the last batch.
     private(set) var isHealthy = true
     private(set) var storeFailures = 0
+    private(set) var expiredInStore = 0
     private let eventLoop: any EventLoop
     private let store: (any GraphStore)?
     private let logger: Logger
     private var links: [LinkID: WebSocketConnection] = [:]
     private var lastLink: UInt64 = 0
     private var timer: LoopTimer?
+    private var housekeeping: [RepeatedTask] = []
+    private var logged = GunRelayCounters()
     private var isDraining = false
     private var isStopped = false
     private var storing = 0
@@ -34,15 +40,26 @@ final class RelayHost {
         self.logger = logger
         core = GunRelay(configuration: configuration, entropy: .system)
         timer = LoopTimer(eventLoop: eventLoop) { [weak self] in self?.timeout() }
+        repeatedly(Self.expiryInterval) { $0.expire() }
+        repeatedly(Self.summaryInterval) { $0.summarise() }
+    }
+
+    private func repeatedly(_ interval: Duration, _ work: @escaping @Sendable (RelayHost) -> Void) {
+        let relay = NIOLoopBound(WeakHost(host: self), eventLoop: eventLoop)
+        let delay = TimeAmount.nanoseconds(interval.nanosecondsClamped)
+        let task = eventLoop.scheduleRepeatedTask(initialDelay: delay, delay: delay) { (_: RepeatedTask) -> Void in
+            if let host = relay.value.host { work(host) }
+        }
+        housekeeping.append(task)
     }
 
     /// Serves a connection that is open.
     ///
     /// - Parameters:
-    ///   - isRelay: whether it leads to a relay that we chose.
+    ///   - peer: which of the relays that we chose it leads to.
     ///   - onClose: told when it ends.
     func accept(
-        _ connection: WebSocketConnection, isRelay: Bool = false,
+        _ connection: WebSocketConnection, peer: Int? = nil,
         onClose: @escaping (WebSocketCloseReason) -> Void = { _ in }
     ) {
         lastLink += 1
@@ -59,17 +76,25 @@ final class RelayHost {
             self?.drain()
         }
         connection.onClose = { [weak self] reason in
-            self?.closed(link)
+            self?.closed(link, reason)
             onClose(reason)
         }
-        core.linkOpened(link, isRelay: isRelay, now: now)
+        core.linkOpened(link, from: connection.remoteAddress?.address, peer: peer, now: now)
+        logger.debug("a GUN link is open", metadata: metadata(link, connection))
         drain()
     }
 
     private var now: Instant { Instant(eventLoop.now) }
 
-    private func closed(_ link: LinkID) {
-        guard links.removeValue(forKey: link) != nil else { return }
+    private func metadata(_ link: LinkID, _ connection: WebSocketConnection) -> Logger.Metadata {
+        ["link": "\(link.number)", "address": "\(connection.remoteAddress.map(\.description) ?? "unknown")"]
+    }
+
+    private func closed(_ link: LinkID, _ reason: WebSocketCloseReason) {
+        guard let connection = links.removeValue(forKey: link) else { return }
+        logger.debug(
+            "a GUN link is closed",
+            metadata: metadata(link, connection).merging(["reason": "\(reason)"]) { first, _ in first })
         core.linkClosed(link, now: now)
         drain()
     }
@@ -117,15 +142,22 @@ final class RelayHost {
         switch event {
         case .close(let link, let reason):
             guard let connection = links.removeValue(forKey: link) else { return }
-            logger.debug("closing a GUN link", metadata: ["reason": "\(reason)"])
+            logger.notice(
+                "closing a GUN link",
+                metadata: metadata(link, connection).merging(["reason": "\(reason)"]) { first, _ in first })
             // 1008: the peer broke a rule of ours (RFC 6455 §7.4.1).
             connection.close(code: 1008)
-        case .load(let id, let soul, let key):
-            guard let store else { return core.loaded(id, nil, now: now, wall: MonotonicClock.wallMilliseconds) }
-            store.load(
-                soul: RecordCoding.bytes(of: soul.text), key: key.map { RecordCoding.bytes(of: $0.text) },
-                limit: Self.largestNode
-            ) { result in eventLoop.execute { bound.value.loaded(id, soul, result) } }
+        case .pause(let link, let duration):
+            links[link]?.pauseReading(for: duration)
+        case .load(let id, let range):
+            guard let store else { return core.loaded(id, .nothing, now: now, wall: MonotonicClock.wallMilliseconds) }
+            store.load(RecordCoding.range(range)) { result in
+                // What the store gives is parsed on its thread.
+                let slice = result.map { slice in
+                    RecordSlice(slice.records.compactMap(RecordCoding.record), isComplete: slice.isComplete)
+                }
+                eventLoop.execute { bound.value.loaded(id, slice) }
+            }
         case .store(let id, let records):
             guard let store else { return core.stored(id, now: now) }
             storing += 1
@@ -135,21 +167,15 @@ final class RelayHost {
         }
     }
 
-    private func loaded(_ id: LoadID, _ soul: Soul, _ result: Result<[GraphRecord], StoreError>) {
-        var node: GunNode? = nil
+    private func loaded(_ id: LoadID, _ result: Result<RecordSlice, StoreError>) {
+        var slice = RecordSlice.nothing
         switch result {
-        case .success(let records):
-            var entries: [Key: GunEntry] = [:]
-            for record in records {
-                guard let (key, entry) = RecordCoding.entry(record) else { continue }
-                entries[key] = entry
-            }
-            node = GunNode(soul: soul, entries: entries)
+        case .success(let read): slice = read
         case .failure(let error):
             storeFailures += 1
             logger.error("cannot read the graph", metadata: ["error": "\(error)"])
         }
-        core.loaded(id, node, now: now, wall: MonotonicClock.wallMilliseconds)
+        core.loaded(id, slice, now: now, wall: MonotonicClock.wallMilliseconds)
         drain()
     }
 
@@ -169,10 +195,54 @@ final class RelayHost {
         if storing == 0 { idle?.succeed() }
     }
 
+    // MARK: Housekeeping
+
+    private func expire() {
+        guard let store, !isStopped else { return }
+        let bound = NIOLoopBound(self, eventLoop: eventLoop)
+        let eventLoop = eventLoop
+        store.expire(before: MonotonicClock.wallMilliseconds, limit: Self.expiredAtOnce) { result in
+            eventLoop.execute { bound.value.expired(result) }
+        }
+    }
+
+    private func expired(_ result: Result<Int, StoreError>) {
+        switch result {
+        case .success(let count):
+            expiredInStore += count
+            if count == Self.expiredAtOnce { expire() }
+        case .failure(.closed): break
+        case .failure(let error):
+            storeFailures += 1
+            logger.error("cannot expire nodes", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// One line a minute, when there was anything.
+    private func summarise() {
+        let counters = core.counters
+        guard counters != logged else { return }
+        logger.info(
+            "relay",
+            metadata: [
+                "links": "\(core.linkCount)", "puts": "\(counters.puts - logged.puts)",
+                "gets": "\(counters.gets - logged.gets)", "sent": "\(counters.framesSent - logged.framesSent)",
+                "refused":
+                    "\(counters.refusedPuts + counters.refusedRecords - logged.refusedPuts - logged.refusedRecords)",
+                "busy": "\(counters.busyRefusals - logged.busyRefusals)",
+                "pauses": "\(counters.pauses - logged.pauses)",
+                "slow_readers": "\(counters.slowReaders - logged.slowReaders)",
+                "evicted": "\(counters.evictedNodes - logged.evictedNodes)", "memory": "\(core.memoryBytes)",
+                "queued": "\(core.queuedBytes)", "pending_federation": "\(core.pendingFederation)",
+            ])
+        logged = counters
+    }
+
     /// Waits until what the links wrote is stored; they are closed by now.
     func stop() -> EventLoopFuture<Void> {
         isStopped = true
         timer?.cancel()
+        for task in housekeeping { task.cancel() }
         guard storing > 0 else { return eventLoop.makeSucceededVoidFuture() }
         let promise = eventLoop.makePromise(of: Void.self)
         idle = promise
@@ -180,4 +250,9 @@ final class RelayHost {
         promise.futureResult.whenComplete { _ in limit.cancel() }
         return promise.futureResult
     }
+}
+
+/// Repeated tasks must not keep a relay that has ended.
+private struct WeakHost {
+    weak var host: RelayHost?
 }

@@ -23,6 +23,9 @@ final class RelayPeers {
 
     func start() { for url in Set(urls) { dial(url) } }
 
+    /// The number of a relay, the same at each dial.
+    private func number(of url: WebSocketURL) -> Int? { urls.firstIndex(of: url) }
+
     private func dial(_ url: WebSocketURL) {
         guard !isStopped else { return }
         let connection = WebSocketConnection(eventLoop: eventLoop)
@@ -35,7 +38,7 @@ final class RelayPeers {
         connection.onOpen = { [weak self, weak connection] in
             guard let self, let connection else { return }
             self.logger.info("linked to a relay", metadata: ["url": "\(url)"])
-            self.relay.accept(connection, isRelay: true, onClose: ended)
+            self.relay.accept(connection, peer: self.number(of: url), onClose: ended)
         }
         connection.open(url)
     }

@@ -27,6 +27,8 @@ public struct SupernodeConfiguration: Sendable {
     public var stunRequestsPerSecond = (perSource: 50, total: 5000)
     /// TCP connections at a time.
     public var maximumConnections = 8192
+    /// Bytes of WebSocket messages that have come in part, over all connections; beyond, the one with the most is cut.
+    public var maximumReceivingBytes = 64 << 20
     /// TCP connections at a time from one address; loopback is free.
     public var maximumConnectionsPerAddress = 512
 
@@ -38,6 +40,25 @@ public struct SupernodeConfiguration: Sendable {
         store = SQLiteStoreConfiguration()
         // The relay bounds what waits for the disk by itself, at 128 MiB.
         store.maximumPendingBytes = 256 << 20
+    }
+
+    /// Sets what one address may do; loopback is free.
+    public mutating func limitAddresses(connections: Int, messagesPerSecond: Int, writtenMegabytesPerHour: Int) {
+        maximumConnectionsPerAddress = connections
+        relay.perAddress.messagesPerSecond = Double(messagesPerSecond)
+        relay.perAddress.messageBurst = Double(messagesPerSecond) * 2
+        relay.perAddress.writtenBytesPerSecond = Double(writtenMegabytesPerHour) * 1e6 / 3600
+    }
+
+    /// Sets the bounds so that the process takes about so many bytes under any load.
+    ///
+    /// The program and its libraries, SQLite's pages, sockets and what the allocator holds in reserve take about 40 MiB and
+    /// a quarter of the rest; the relay has what is left.
+    public mutating func setMemory(_ bytes: Int) {
+        let rule = relay.rule
+        relay = GunRelayConfiguration(fitting: max(bytes - (40 << 20), 16 << 20) * 3 / 4)
+        relay.rule = rule
+        maximumReceivingBytes = max(bytes / 8, 8 << 20)
     }
 }
 

@@ -86,6 +86,7 @@ final class SupernodeLoop {
         var http = HTTPServerConfiguration(host: configuration.host, port: port, tls: tls)
         http.maximumConnections = configuration.maximumConnections
         http.maximumConnectionsPerAddress = configuration.maximumConnectionsPerAddress
+        http.maximumReceivingBytes = configuration.maximumReceivingBytes
         http.webSocket.maximumMessageBytes = configuration.relay.limits.frame.bytes
         // The relay keeps its own queue for each link and says when a reader is too slow; this is the last resort.
         http.webSocket.maximumBufferedBytes = configuration.relay.queuedBytesPerLink
@@ -125,7 +126,7 @@ final class SupernodeLoop {
 
     private var metrics: String {
         MetricsText.write(
-            status: status, relay: relay.core.counters, relayMemory: relay.core.memoryBytes,
+            status: status, core: relay.core, expiredInStore: relay.expiredInStore,
             tracker: tracker.core.counters, http: server?.counters ?? .init(), udp: stun?.port.counters ?? .init(),
             stunRefused: stun?.refused ?? 0, storeFailures: relay.storeFailures)
     }

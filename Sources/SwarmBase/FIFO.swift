@@ -20,6 +20,9 @@ public struct FIFO<Element> {
     @inlinable
     public var first: Element? { isEmpty ? nil : items[head] }
 
+    /// What waits, in order.
+    public var elements: [Element] { items[head...].compactMap { $0 } }
+
     /// Adds an element at the end.
     @inlinable
     public mutating func append(_ element: Element) { items.append(element) }

@@ -15,12 +15,24 @@ public struct TokenBucket: Sendable {
         last = now
     }
 
+    private mutating func fill(now: Instant) {
+        guard now > last else { return }
+        tokens = min(burst, tokens + rate * (now - last).milliseconds / 1000)
+        last = now
+    }
+
+    /// Takes tokens whether they are there or not.
+    ///
+    /// - Returns: how long it takes until the debt is paid; zero when there is none.
+    public mutating func borrow(_ count: Double = 1, now: Instant) -> Duration {
+        fill(now: now)
+        tokens -= count
+        return tokens >= 0 ? .zero : .milliseconds(min(-tokens / rate * 1000, 1e9))
+    }
+
     /// Takes tokens if they are there; if not, takes none.
     public mutating func take(_ count: Double = 1, now: Instant) -> Bool {
-        if now > last {
-            tokens = min(burst, tokens + rate * (now - last).milliseconds / 1000)
-            last = now
-        }
+        fill(now: now)
         guard tokens >= count else { return false }
         tokens -= count
         return true

@@ -13,6 +13,7 @@ struct RelayHarness {
     var received: [LinkID: [GunMessage]] = [:]
     var frames: [LinkID: Int] = [:]
     var closed: [LinkID: GunCloseReason] = [:]
+    var paused: [LinkID: Duration] = [:]
     var loads = 0
     var stores = 0
     /// Whether the disk answers at once.
@@ -24,8 +25,8 @@ struct RelayHarness {
         for link in links { open(link) }
     }
 
-    mutating func open(_ link: LinkID, isRelay: Bool = false) {
-        relay.linkOpened(link, isRelay: isRelay, now: now)
+    mutating func open(_ link: LinkID, from address: IPAddress? = nil, peer: Int? = nil) {
+        relay.linkOpened(link, from: address, peer: peer, now: now)
         drain()
     }
 
@@ -74,15 +75,15 @@ struct RelayHarness {
 
     mutating func perform(_ event: GunRelayEvent) {
         switch event {
-        case .load(let id, let soul, let key):
+        case .load(let id, let range):
             loads += 1
-            let entries = disk[soul]?.filter { key == nil || $0.key == key }
-            relay.loaded(id, entries.map { GunNode(soul: soul, entries: $0) }, now: now, wall: wall)
+            relay.loaded(id, range.slice(of: records(on: disk)), now: now, wall: wall)
         case .store(let id, let records):
             stores += 1
             for record in records { disk[record.soul, default: [:]][record.key] = record.entry }
             relay.stored(id, now: now)
         case .close: break
+        case .pause(let link, let duration): paused[link] = duration
         }
     }
 
@@ -177,7 +178,7 @@ struct RelayHarness {
         #expect(answer.count == 1 && answer[0].answered == "p1" && answer[0].err != nil && answer[0].ok == nil)
         // Twice answered, or never asked: nothing happens.
         net.relay.stored(id, now: net.now)
-        net.relay.loaded(LoadID(number: 999), nil, now: net.now, wall: net.wall)
+        net.relay.loaded(LoadID(number: 999), .nothing, now: net.now, wall: net.wall)
         net.drain()
         #expect(net.take(a).isEmpty)
     }
@@ -338,7 +339,7 @@ struct RelayHarness {
 
     @Test func whatIsMissingIsAskedOfThoseWhoMayHaveIt() {
         var net = RelayHarness(links: [a, b, c])
-        net.open(9, isRelay: true)
+        net.open(9, peer: 0)
         net.send(getFrame("gb", "s"), on: b)
         for link in [a, b, c, 9] { _ = net.take(link) }
         net.send(getFrame("g", "s", "k"), on: a)
@@ -456,11 +457,15 @@ struct RelayHarness {
         configuration.messageBurst = 5
         var net = RelayHarness(configuration, links: [a])
         _ = net.take(a)
-        for number in 0..<8 { net.send(putFrame("p\(number)", "s", "k", 1, Double(number)), on: a) }
-        #expect(net.take(a).count == 5 && net.relay.counters.limitedMessages == 3)
+        for number in 0..<5 { net.send(putFrame("p\(number)", "s", "k", 1, Double(number)), on: a) }
+        #expect(net.paused.isEmpty)
+        // What comes faster is read later, and none of it is lost.
+        net.send(putFrame("p5", "s", "k", 1, 5), on: a)
+        #expect(net.paused == [a: .milliseconds(100)] && net.take(a).count == 6 && net.relay.counters.pauses == 1)
+        net.paused = [:]
         net.advance(.seconds(1))
         net.send(putFrame("q", "s", "k", 1, 100), on: a)
-        #expect(net.take(a).contains { $0.answered == "q" })
+        #expect(net.take(a).contains { $0.answered == "q" } && net.paused.isEmpty)
     }
 
     @Test func brokenFramesAreAnsweredAndThenEnough() {
@@ -589,7 +594,7 @@ struct RelayHarness {
         for step in 0..<4_000 {
             let link = LinkID(UInt64.random(in: 1...5, using: &random))
             switch Int.random(in: 0..<12, using: &random) {
-            case 0: net.open(link, isRelay: Bool.random(using: &random))
+            case 0: net.open(link, peer: Bool.random(using: &random) ? Int(link.number) : nil)
             case 1: if step % 3 == 0 { net.close(link) }
             case 2: net.advance(.milliseconds(Int.random(in: 0...4_000, using: &random)))
             case 3: net.diskIsSlow = true

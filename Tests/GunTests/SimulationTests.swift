@@ -145,13 +145,12 @@ struct GunSimulation {
         case .diskDone(let relay, let life, let event):
             guard lives[relay] == life else { return }
             switch event {
-            case .load(let id, let soul, let key):
-                let entries = disks[relay][soul]?.filter { key == nil || $0.key == key }
-                relays[relay].loaded(id, entries.map { GunNode(soul: soul, entries: $0) }, now: now, wall: wall)
+            case .load(let id, let range):
+                relays[relay].loaded(id, range.slice(of: records(on: disks[relay])), now: now, wall: wall)
             case .store(let id, let records):
                 for record in records { disks[relay][record.soul, default: [:]][record.key] = record.entry }
                 relays[relay].stored(id, now: now)
-            case .close: break
+            case .close, .pause: break
             }
         }
     }

@@ -64,3 +64,8 @@ extension GunMessage {
         if case .graph(let graph) = put { graph.records } else { [] }
     }
 }
+
+/// All that a disk of the tests holds.
+func records(on disk: [Soul: [Key: GunEntry]]) -> [GunRecord] {
+    disk.flatMap { soul, entries in entries.map { GunRecord(soul: soul, key: $0.key, entry: $0.value) } }
+}

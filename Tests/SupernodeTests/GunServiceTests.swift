@@ -170,9 +170,8 @@ import Testing
             var generator = SeededGenerator(seed: seed)
             let bytes = generator.bytes(Int.random(in: 0...12, using: &generator))
             _ = RecordCoding.text(of: bytes)
-            _ = RecordCoding.text(of: [0xff] + bytes)
-            _ = RecordCoding.entry(GraphRecord(soul: bytes, key: bytes, value: bytes, state: .infinity))
-            _ = RecordCoding.entry(GraphRecord(soul: bytes, key: bytes, value: bytes, state: 1))
+            _ = RecordCoding.record(GraphRecord(soul: bytes, key: bytes, value: bytes, state: .infinity))
+            _ = RecordCoding.record(GraphRecord(soul: bytes, key: bytes, value: bytes, state: 1))
         }
     }
 }

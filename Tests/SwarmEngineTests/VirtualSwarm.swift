@@ -288,7 +288,7 @@ final class VirtualSwarm {
 
     private func drainServers() {
         while let event = relay?.pollEvent() {
-            if case .load(let id, _, _) = event { relay?.loaded(id, nil, now: now, wall: wall) }
+            if case .load(let id, _) = event { relay?.loaded(id, .nothing, now: now, wall: wall) }
             if case .store(let id, _) = event { relay?.stored(id, now: now) }
         }
         while let (link, frame) = relay?.pollTransmit() {

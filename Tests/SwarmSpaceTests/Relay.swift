@@ -60,7 +60,7 @@ final class Relay {
             self.core.linkClosed(link, now: self.now)
             self.drain()
         }
-        core.linkOpened(link, isRelay: false, now: now)
+        core.linkOpened(link, now: now)
         drain()
     }
 
@@ -73,8 +73,9 @@ final class Relay {
             guard let event = core.pollEvent() else { break }
             switch event {
             case .close(let link, _): links.removeValue(forKey: link)?.close(code: 1008)
-            case .load(let id, _, _): core.loaded(id, nil, now: now, wall: MonotonicClock.wallMilliseconds)
+            case .load(let id, _): core.loaded(id, .nothing, now: now, wall: MonotonicClock.wallMilliseconds)
             case .store(let id, _): core.stored(id, now: now)
+            case .pause: break
             }
         }
         timer?.schedule(at: core.nextTimeout)

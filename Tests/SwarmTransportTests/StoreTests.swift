@@ -30,6 +30,19 @@ func record(_ soul: String, _ key: String, _ value: String, _ state: Double) -> 
     GraphRecord(soul: Array(soul.utf8), key: Array(key.utf8), value: Array(value.utf8), state: state)
 }
 
+extension GraphStore {
+    func load(soul: [UInt8], key: [UInt8]? = nil, limit: Int = .max) async throws -> [GraphRecord] {
+        var range = key.map { GraphRange(soul: soul, key: $0) } ?? GraphRange(soul: soul)
+        range.limit = min(range.limit, limit)
+        return try await load(range).records
+    }
+
+    func records(after: (soul: [UInt8], key: [UInt8])? = nil, limit: Int) async throws -> [GraphRecord] {
+        let start = after.map { GraphAddress(soul: $0.soul, key: $0.key + [0]) } ?? GraphAddress(soul: [])
+        return try await load(GraphRange(from: start, to: nil, limit: limit)).records
+    }
+}
+
 @Suite struct StoreConformanceTests {
     @Test(arguments: StoreKind.allCases)
     func recordsComeBackExactly(kind: StoreKind) async throws {
@@ -86,6 +99,76 @@ func record(_ soul: String, _ key: String, _ value: String, _ state: Double) -> 
         try await store.store([record("a", "1", "1", 1), record("a", "2", "1", 1), record("b", "1", "1", 1)])
         try await store.remove(souls: [Array("a".utf8), Array("none".utf8)])
         #expect(try await store.records(limit: 10) == [record("b", "1", "1", 1)])
+    }
+
+    @Test(arguments: StoreKind.allCases)
+    func rangesAreReadFromBothEndsAndInSlices(kind: StoreKind) async throws {
+        let directory = try TemporaryDirectory()
+        let store = try kind.make(directory)
+        let all = (0..<40).flatMap { soul in (0..<30).map { record("s\(soul + 10)", "k\($0 + 10)", "12345678", 1) } }
+        for part in stride(from: 0, to: all.count, by: 100) {
+            try await store.store(Array(all.shuffled()[part..<min(part + 100, all.count)]))
+        }
+        try await store.store(all)
+        let from = GraphAddress(soul: Array("s12".utf8), key: Array("k35".utf8))
+        let to = GraphAddress(soul: Array("s14".utf8), key: Array("k12".utf8))
+        let expected = all.filter {
+            let address = GraphAddress(soul: $0.soul, key: $0.key)
+            return from <= address && address < to
+        }
+        #expect(expected.count == 5 + 30 + 2)
+        let whole = GraphRange(from: from, to: to)
+        #expect(try await store.load(whole) == GraphSlice(records: expected, isComplete: true))
+        var backwards = whole
+        backwards.isReversed = true
+        #expect(try await store.load(backwards) == GraphSlice(records: expected.reversed(), isComplete: true))
+        for isReversed in [false, true] {
+            // One after the other, by count and by bytes; the limits are kept, and at least one record always comes.
+            var range = GraphRange(from: from, to: to, isReversed: isReversed, limit: 7)
+            var read: [GraphRecord] = []
+            var slices = 0
+            while true {
+                let slice = try await store.load(range)
+                slices += 1
+                #expect(slice.records.count <= 7 && !slice.records.isEmpty)
+                read += slice.records
+                guard !slice.isComplete, let last = slice.records.last else { break }
+                let address = GraphAddress(soul: last.soul, key: last.key)
+                if isReversed {
+                    range.to = address
+                } else {
+                    range.from = GraphAddress(soul: last.soul, key: last.key + [0])
+                }
+            }
+            #expect(read == (isReversed ? expected.reversed() : expected) && slices == 6)
+            let byBytes = try await store.load(GraphRange(from: from, to: to, isReversed: isReversed, byteLimit: 17))
+            #expect(byBytes.records.count == 3 && !byBytes.isComplete)
+            let least = try await store.load(GraphRange(from: from, to: to, isReversed: isReversed, byteLimit: 0))
+            #expect(least.records.count == 1)
+        }
+        let node = try await store.load(GraphRange(soul: Array("s20".utf8)))
+        #expect(node.records.count == 30 && node.isComplete)
+        #expect(try await store.load(GraphRange(soul: Array("s".utf8))) == GraphSlice(records: [], isComplete: true))
+        #expect(try await store.load(GraphRange(from: GraphAddress(soul: [0xff]), to: nil)).records.isEmpty)
+    }
+
+    @Test(arguments: StoreKind.allCases)
+    func nodesAreForgottenWhenTheirTimeIsOver(kind: StoreKind) async throws {
+        let directory = try TemporaryDirectory()
+        let store = try kind.make(directory)
+        func fleeting(_ soul: String, _ key: String, _ expires: Double) -> GraphRecord {
+            var fleeting = record(soul, key, "1", 1)
+            fleeting.expires = expires
+            return fleeting
+        }
+        try await store.store([fleeting("a", "1", 100), fleeting("b", "1", 100), record("c", "1", "1", 1)])
+        try await store.store([fleeting("a", "2", 200), fleeting("a", "3", 50)])
+        #expect(try await store.expire(before: 100, limit: 10) == 0)
+        #expect(try await store.expire(before: 150, limit: 10) == 1)
+        #expect(try await store.records(limit: 10).map(\.soul) == ["a", "a", "a", "c"].map { Array($0.utf8) })
+        #expect(try await store.expire(before: 1e12, limit: 10) == 1)
+        #expect(try await store.records(limit: 10).map(\.soul) == [Array("c".utf8)])
+        #expect(try await store.expire(before: 1e12, limit: 10) == 0)
     }
 
     @Test(arguments: StoreKind.allCases)

@@ -119,7 +119,7 @@ extension GunClient {
             switch query {
             case .key(_, let key): node.entries[key].map { [GunRecord(soul: soul, key: key, entry: $0)] } ?? []
             case .keys(_, let lex, let limit): lex.select(from: node.records, limit: limit)
-            case .node, .nothing: node.records
+            case .node, .souls, .nothing: node.records
             }
         let graph = GunGraph(records)
         let cost = records.reduce(0) { $0 + $1.cost }

@@ -37,16 +37,25 @@ public struct GunRecord: Hashable, Sendable {
     public var state: Double { entry.state }
 
     /// Where the record is in the graph.
-    var address: RecordAddress { RecordAddress(soul: soul, key: key) }
+    public var address: RecordAddress { RecordAddress(soul: soul, key: key) }
 
     /// What the record costs in memory or in a queue, in bytes, near enough.
     var cost: Int { soul.text.byteCount + key.text.byteCount + entry.value.byteCount + 96 }
 }
 
-/// A soul and a key.
-struct RecordAddress: Hashable, Sendable {
-    var soul: Soul
-    var key: Key
+/// A soul and a key. Addresses are in the order of their souls and, within one, of their keys.
+public struct RecordAddress: Hashable, Comparable, Sendable {
+    public var soul: Soul
+    public var key: Key
+
+    public init(soul: Soul, key: Key) {
+        self.soul = soul
+        self.key = key
+    }
+
+    public static func < (a: RecordAddress, b: RecordAddress) -> Bool {
+        a.soul == b.soul ? a.key < b.key : a.soul < b.soul
+    }
 }
 
 /// A node: the keys that are known of one soul.

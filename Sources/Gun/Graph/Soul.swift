@@ -24,6 +24,20 @@ public struct Soul: Hashable, Comparable, Sendable, ExpressibleByStringLiteral, 
 
     public var description: String { text.string }
 
+    /// For how many seconds what is written to it counts, when it ends in or contains `<?n` (gun.md §10.6).
+    public var lifetime: Double? {
+        let mark = Array("<?".utf8)
+        let bytes = text.utf8
+        guard bytes.count > 2 else { return nil }
+        var at = 0
+        while at + 2 < bytes.count, bytes[at] != mark[0] || bytes[at + 1] != mark[1] { at += 1 }
+        let digits = bytes[(at + 2)...].prefix { 0x30...0x39 ~= $0 }.prefix(9)
+        guard at + 2 < bytes.count, let seconds = Int(String(decoding: digits, as: UTF8.self)), seconds > 0 else {
+            return nil
+        }
+        return Double(seconds)
+    }
+
     public static func < (a: Soul, b: Soul) -> Bool { a.text < b.text }
 }
 

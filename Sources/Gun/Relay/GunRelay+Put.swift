@@ -1,16 +1,19 @@
-public import SwarmBase
 import JSON
+import SwarmBase
 
 extension GunRelay {
     mutating func handle(
         put: GunMessage.Put, _ message: GunMessage, id: MessageID, from link: LinkID, now: Instant, wall: Double
     ) {
         counters.puts += 1
+        // What a configured relay passes on was acknowledged where it was written.
+        let acknowledged = links[link]?.peer == nil ? message.id : nil
         switch put {
-        case .malformed(let fault): refuse(message.id, JSONText(fault.rawValue), to: link)
+        case .malformed(let fault): refuse(acknowledged, JSONText(fault.rawValue), to: link)
         case .graph(let graph):
             accept(
-                graph, of: message, id: id, acknowledging: message.id, skipping: nil, from: link, now: now, wall: wall)
+                graph, of: message, id: id, acknowledging: acknowledged, skipping: nil, from: link, now: now, wall: wall
+            )
         }
     }
 
@@ -19,16 +22,25 @@ extension GunRelay {
         _ graph: GunGraph, of message: GunMessage, id: MessageID, acknowledging acknowledged: MessageID?,
         skipping skipped: LinkID?, from link: LinkID, now: Instant, wall: Double
     ) {
-        let limit = wall + configuration.futureTolerance.milliseconds
-        if graph.records.contains(where: { $0.state > limit }) {
+        var latest = -Double.infinity
+        var bytes = 0
+        for record in graph.records {
+            latest = max(latest, record.state)
+            bytes += record.cost
+        }
+        if latest > wall + configuration.futureTolerance.milliseconds {
             return refuse(acknowledged, JSONText(GraphFault.tooFarAhead.rawValue), to: link)
         }
-        let ahead = graph.records.filter { $0.state > wall }
+        let ahead = latest > wall ? graph.records.filter { $0.state > wall } : []
         let aheadBytes = ahead.reduce(0) { $0 + $1.cost }
         guard let state = links[link], state.deferredCount + ahead.count <= configuration.deferredPerLink,
             state.deferredBytes + aheadBytes <= configuration.deferredBytesPerLink,
             deferredBytes + aheadBytes <= configuration.deferredBytes
         else { return refuse(acknowledged, "Too many writes with states in the future.", to: link) }
+        guard addresses.write(state.address, bytes: bytes, now: now) else {
+            counters.quotaRefusals += 1
+            return refuse(acknowledged, "Too much was written from this address.", to: link)
+        }
         guard storage.waitingCount < configuration.waitingForStorage,
             storage.unstoredBytes <= configuration.unstoredBytes
         else {
@@ -42,7 +54,7 @@ extension GunRelay {
         if graph.records.isEmpty { return settle(job, 0) }
         var unit = PutUnit(
             job: job, link: link, message: id, ok: message.ok.flatMap(Self.lowered), records: graph.records,
-            isWhole: true, skipped: skipped)
+            isWhole: true, skipped: skipped, heard: message.heard)
         if ahead.isEmpty { return submit(unit, now: now, wall: wall) }
         unit.isWhole = false
         for record in ahead { park(record, of: unit, now: now, wall: wall) }
@@ -84,7 +96,7 @@ extension GunRelay {
         for record in unknown { load(record.soul, record.key, for: .unit(id)) }
     }
 
-    private mutating func apply(_ unit: PutUnit, now: Instant, wall: Double) {
+    mutating func apply(_ unit: PutUnit, now: Instant, wall: Double) {
         var accepted: [GunRecord] = []
         for record in unit.records {
             if record.state > wall {
@@ -100,6 +112,7 @@ extension GunRelay {
             if memory.merge(record) {
                 counters.acceptedRecords += 1
                 accepted.append(record)
+                noteLifetime(of: record, now: now, wall: wall)
                 guard configuration.hasStorage else {
                     settle(unit.job, 1)
                     continue
@@ -115,11 +128,15 @@ extension GunRelay {
                 }
             }
         }
-        push(accepted, of: unit, now: now)
+        if !accepted.isEmpty { push(accepted, of: unit, now: now) }
     }
 
     /// Asks the rule about a record that would win; whatever changes nothing is not asked about.
     private mutating func isAllowed(_ record: GunRecord, of unit: PutUnit, wall: Double) -> Bool {
+        if isExpired(record, wall: wall) {
+            counters.passedRecords += 1
+            return false
+        }
         guard let rule = configuration.rule, HAM.supersedes(record.entry, memory.entry(record.soul, record.key)) else {
             return true
         }
@@ -142,7 +159,7 @@ extension GunRelay {
         send(acknowledgement(of: message, fault: job.fault), to: job.link)
     }
 
-    private mutating func acknowledgement(of message: MessageID, fault: JSONText?) -> GunMessage {
+    mutating func acknowledgement(of message: MessageID, fault: JSONText?) -> GunMessage {
         var answer = GunMessage.answer(newID(), to: message)
         if let fault { answer.err = fault } else { answer.ok = true }
         return answer
@@ -152,17 +169,17 @@ extension GunRelay {
 
     /// Passes accepted records on. One frame is made for all links that get the same records.
     private mutating func push(_ records: [GunRecord], of unit: PutUnit, now: Instant) {
+        federate(records, of: unit, now: now)
         guard let first = records.first else { return }
-        func isLeftOut(_ link: LinkID) -> Bool { link == unit.link || link == unit.skipped }
         if records.count == 1 {
-            let listeners = subscriptions.listeners(first.soul, first.key).filter { !isLeftOut($0) }
+            let listeners = subscriptions.listeners(first.soul, first.key).filter { !isLeftOut($0, of: unit) }
             push(records, isWhole: unit.isWhole && unit.records.count == 1, of: unit, to: listeners, now: now)
             return
         }
         var wanted: [LinkID: [Int]] = [:]
         var order: [LinkID] = []
         for (place, record) in records.enumerated() {
-            for link in subscriptions.listeners(record.soul, record.key) where !isLeftOut(link) {
+            for link in subscriptions.listeners(record.soul, record.key) where !isLeftOut(link, of: unit) {
                 if wanted[link] == nil { order.append(link) }
                 wanted[link, default: []].append(place)
             }
@@ -173,6 +190,15 @@ extension GunRelay {
             let isWhole = unit.isWhole && places.count == unit.records.count
             push(places.map { records[$0] }, isWhole: isWhole, of: unit, to: links, now: now)
         }
+    }
+
+    /// Whether the link needs not be told: it wrote it, gets it by another way, or is named as having heard it.
+    func isLeftOut(_ link: LinkID, of unit: PutUnit) -> Bool {
+        if link == unit.link || link == unit.skipped { return true }
+        // Configured relays are told by ``federate(_:of:now:)``, which keeps what one misses.
+        guard let state = links[link], state.peer == nil else { return true }
+        guard let name = state.pid else { return false }
+        return unit.heard.contains(name) || links[unit.link]?.pid == name
     }
 
     /// A part of a message must not travel under its id: who has seen the id would drop the rest.
@@ -186,69 +212,5 @@ extension GunRelay {
         message.ok = unit.ok
         let frame = message.serialized()
         for link in listeners { enqueue(frame, for: link) }
-    }
-
-    // MARK: Storage
-
-    mutating func load(_ soul: Soul, _ key: Key?, for waiter: RelayStorage.Waiter) {
-        // A read of the whole node that is under way brings the key too.
-        let key = storage.isLoading(soul, nil) ? nil : key
-        if let id = storage.wait(waiter, for: soul, key) { events.append(.load(id, soul, key)) }
-    }
-
-    /// Storage has been read.
-    ///
-    /// - Parameter node: what it holds of the soul, or of the one key; `nil` or without entries when nothing.
-    public mutating func loaded(_ id: LoadID, _ node: GunNode?, now: Instant, wall: Double) {
-        guard let load = storage.finish(id) else { return }
-        let isWhole = load.key == nil
-        let found = node.map { $0.records.filter { $0.soul == load.soul && (isWhole || $0.key == load.key) } } ?? []
-        if !found.isEmpty || memory.nodes[load.soul] != nil {
-            memory.hold(load.soul, isComplete: false)
-            for record in found { _ = memory.merge(record) }
-            if isWhole { memory.markComplete(load.soul) }
-        }
-        for waiter in load.waiters {
-            switch waiter {
-            case .query(let waiting): _ = answer(waiting, whenKnown: false, now: now)
-            case .unit(let id):
-                if let unit = storage.loadDone(id) { apply(unit, now: now, wall: wall) }
-            }
-        }
-        flush()
-        evict()
-    }
-
-    /// The batch is safe: its puts are acknowledged.
-    public mutating func stored(_ id: BatchID, now: Instant) { finish(id, fault: nil) }
-
-    /// The batch could not be written: its writers are told.
-    public mutating func storeFailed(_ id: BatchID, now: Instant) { finish(id, fault: "The relay could not store it.") }
-
-    private mutating func finish(_ id: BatchID, fault: JSONText?) {
-        var frames: [LinkID: [[UInt8]]] = [:]
-        for item in storage.finishBatch(id) {
-            if item.record != nil { memory.addUnstored(item.soul, -1) }
-            if let fault { jobs[item.job]?.fault = fault }
-            jobs[item.job]?.remaining -= 1
-            guard let job = jobs[item.job], job.remaining <= 0 else { continue }
-            jobs[item.job] = nil
-            guard let message = job.message, links[job.link] != nil else { continue }
-            frames[job.link, default: []].append(acknowledgement(of: message, fault: job.fault).serialized())
-        }
-        for link in frames.keys.sorted() { enqueue(GunFrame.batch(frames[link] ?? []), for: link) }
-        flush()
-        evict()
-    }
-
-    mutating func flush() {
-        if let (id, records) = storage.startBatch(limit: configuration.batchRecords) {
-            events.append(.store(id, records))
-        }
-    }
-
-    mutating func evict() {
-        guard memory.cost > configuration.memoryBytes else { return }
-        counters.evictedNodes += memory.evict { soul, held in held.unstored > 0 || storage.isAwaited(soul) }
     }
 }

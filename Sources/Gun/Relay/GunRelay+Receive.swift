@@ -1,26 +1,42 @@
-public import SwarmBase
 import JSON
+public import SwarmBase
 
 extension GunRelay {
     /// A text frame has arrived.
     public mutating func receive(frame: [UInt8], on link: LinkID, now: Instant, wall: Double) {
-        guard links[link] != nil else { return }
+        guard let state = links[link] else { return }
         counters.framesReceived += 1
         counters.bytesReceived += frame.count
-        guard links[link]?.bytes.take(Double(frame.count), now: now) == true else {
-            counters.limitedMessages += 1
-            return
-        }
+        var count = 1
         switch GunFrame(parsing: frame, limits: configuration.limits) {
         case .heartbeat: break
         case .foreign: counters.ignoredMessages += 1
         case .broken: complain(to: link)
         case .messages(let messages, let dropped):
+            count = messages.count + dropped
             counters.ignoredMessages += dropped
             for message in messages where links[link] != nil { handle(message, from: link, now: now, wall: wall) }
         }
+        pause(link, at: state.address, messages: count, bytes: frame.count, now: now)
         flush()
         evict()
+    }
+
+    /// A link that is too fast is left unread until it has paid: nothing that it wrote is lost.
+    private mutating func pause(_ link: LinkID, at address: IPAddress?, messages: Int, bytes: Int, now: Instant) {
+        guard links[link] != nil else { return }
+        var pause = addresses.receive(address, messages: messages, bytes: bytes, now: now)
+        if let own = links[link]?.messages.borrow(Double(messages), now: now) { pause = max(pause, own) }
+        if let own = links[link]?.bytes.borrow(Double(bytes), now: now) { pause = max(pause, own) }
+        // While storage is behind, all that ask it are slowed down, before some of it would have to go unanswered.
+        if storage.waitingCount > configuration.waitingForStorage / 2
+            || storage.unstoredBytes > configuration.unstoredBytes / 2
+        {
+            pause = max(pause, configuration.storagePause)
+        }
+        guard pause > .zero else { return }
+        counters.pauses += 1
+        events.append(.pause(link, min(pause, configuration.longestPause)))
     }
 
     private mutating func complain(to link: LinkID) {
@@ -31,10 +47,6 @@ extension GunRelay {
     }
 
     private mutating func handle(_ message: GunMessage, from link: LinkID, now: Instant, wall: Double) {
-        guard links[link]?.messages.take(now: now) == true else {
-            counters.limitedMessages += 1
-            return
-        }
         if let verb = message.dam {
             handle(verb: verb, message, from: link)
             return
@@ -52,7 +64,7 @@ extension GunRelay {
         } else if let query = message.get {
             handle(query, message, id: id, from: link, now: now, wall: wall)
         } else {
-            counters.ignoredMessages += 1
+            handle(application: message, id: id, from: link, now: now)
         }
     }
 
@@ -78,12 +90,25 @@ extension GunRelay {
     private mutating func handle(
         answer: GunMessage, id: MessageID, to answered: MessageID, from link: LinkID, now: Instant, wall: Double
     ) {
+        if let hash = answer.hash, answer.put != nil {
+            let name = PassedAnswer(answered: answered, hash: hash)
+            guard passedAnswers.sight(name, now: now) == nil else {
+                counters.repeatedAnswers += 1
+                return
+            }
+            passedAnswers.remember(name, true, now: now)
+        }
+        // What a configured relay says of a put of ours is for us; the writer has our own word.
+        if answer.put == nil, let peer = links[link]?.peer, acknowledged(answered, by: peer, answer, now: now) {
+            return
+        }
         var asker: LinkID?
         if let route = routes.sight(answered, now: now), route.link != link, links[route.link] != nil {
             asker = route.link
             var forwarded = answer
             forwarded.id = id
             forwarded.answered = route.original ?? answered
+            forwarded.heard = []
             if case .malformed = answer.put { forwarded.put = nil }
             send(forwarded, to: route.link)
         }
@@ -91,95 +116,28 @@ extension GunRelay {
         accept(graph, of: answer, id: id, acknowledging: nil, skipping: asker, from: link, now: now, wall: wall)
     }
 
-    // MARK: Queries
+    // MARK: Messages of applications
 
-    private mutating func handle(
-        _ query: GunQuery, _ message: GunMessage, id: MessageID, from link: LinkID, now: Instant, wall: Double
-    ) {
-        counters.gets += 1
-        guard let (soul, key) = query.target else {
-            counters.misses += 1
-            if let id = message.id { send(.answer(newID(), to: id), to: link) }
+    /// A message that only applications understand goes to everybody else (gun.md §5), within narrow bounds.
+    private mutating func handle(application message: GunMessage, id: MessageID, from link: LinkID, now: Instant) {
+        guard message.application != nil, links[link]?.applicationMessages.take(now: now) == true else {
+            counters.ignoredMessages += 1
             return
         }
-        subscriptions.subscribe(link, soul, key, limit: configuration.subscriptionsPerLink)
-        let waiting = WaitingQuery(link: link, message: id, query: query, knownHash: message.hash)
-        if answer(waiting, whenKnown: true, now: now) { return }
-        // Not "not found": silence makes the asker try again.
-        guard storage.waitingCount < configuration.waitingForStorage else {
-            counters.busyRefusals += 1
+        var forwarded = message
+        forwarded.id = id
+        let frame = forwarded.serialized()
+        let others = links.filter { other, state in
+            other != link && !(state.pid.map { message.heard.contains($0) } ?? false)
+        }.keys.sorted()
+        guard frame.count <= configuration.applicationMessageBytes,
+            applicationCopies.take(Double(others.count), now: now)
+        else {
+            counters.limitedMessages += 1
             return
         }
-        load(soul, key, for: .query(waiting))
-    }
-
-    /// Answers from memory.
-    ///
-    /// - Parameter whenKnown: only if memory knows all that storage does about it.
-    /// - Returns: whether it was answered.
-    mutating func answer(_ waiting: WaitingQuery, whenKnown: Bool, now: Instant) -> Bool {
-        guard let (soul, key) = waiting.query.target else { return true }
-        let held = memory.use(soul)
-        let isKnown = held?.isComplete ?? !configuration.hasStorage
-        guard !whenKnown || isKnown || key.map({ held?.node.entries[$0] != nil }) == true else { return false }
-        let records: [GunRecord]
-        switch waiting.query {
-        case .key(_, let key):
-            records = held?.node.entries[key].map { [GunRecord(soul: soul, key: key, entry: $0)] } ?? []
-        case .keys(_, let lex, let limit):
-            records = lex.select(from: held?.node.records ?? [], limit: limit)
-        case .node, .nothing:
-            records = held?.node.records ?? []
-        }
-        if records.isEmpty {
-            counters.misses += 1
-            send(.answer(newID(), to: waiting.message), to: waiting.link)
-            passOn(waiting, soul, now: now)
-        } else if waiting.knownHash == nil || waiting.knownHash != ContentHash.of(GunGraph(records)) {
-            answer(waiting, with: records)
-        }
-        return true
-    }
-
-    /// Sends the records in parts of bounded size, each naming the next.
-    private mutating func answer(_ waiting: WaitingQuery, with records: [GunRecord]) {
-        var part: [GunRecord] = []
-        var bytes = 0
-        var id = newID()
-        func message(_ id: MessageID) -> GunMessage {
-            var message = GunMessage.answer(id, to: waiting.message)
-            let graph = GunGraph(part)
-            // The hash spares gun.js the same answer from several peers; for long parts it is not worth its price.
-            if bytes <= 32 << 10 { message.hash = ContentHash.of(graph) }
-            message.put = .graph(graph)
-            return message
-        }
-        for record in records {
-            if !part.isEmpty, bytes + record.cost > configuration.answerBytes {
-                var answer = message(id)
-                id = newID()
-                answer.hasMore = true
-                answer.nextPart = id
-                send(answer, to: waiting.link)
-                part = []
-                bytes = 0
-            }
-            part.append(record)
-            bytes += record.cost
-        }
-        send(message(id), to: waiting.link)
-    }
-
-    /// Asks the links that may have what we do not; their answers find their way back by the id of the query.
-    private mutating func passOn(_ waiting: WaitingQuery, _ soul: Soul, now: Instant) {
-        let relays = relayLinks.filter { $0 != waiting.link }
-        let subscribers = subscriptions.route(soul, limit: configuration.missFanout) { link in
-            link == waiting.link || links[link]?.isRelay != false
-        }
-        let asked = (relays + subscribers).prefix(configuration.missFanout)
-        guard !asked.isEmpty, links[waiting.link]?.passedOn.take(now: now) == true else { return }
-        let frame = GunMessage.get(waiting.message, waiting.query).serialized()
-        for link in asked { enqueue(frame, for: link) }
+        counters.applicationMessages += 1
+        for other in others { enqueue(frame, for: other) }
     }
 
     mutating func refuse(_ id: MessageID?, _ fault: JSONText, to link: LinkID) {

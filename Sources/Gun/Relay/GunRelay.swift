@@ -1,15 +1,15 @@
-public import SwarmBase
 import JSON
+public import SwarmBase
 
 /// A GUN relay: merges what its links write, tells those who asked, keeps it in storage, and answers queries.
 ///
 /// Sans-IO. After any call the owner drains ``pollTransmit()``, then ``pollEvent()``, then re-reads ``nextTimeout``.
 /// Frames are WebSocket text frames; `wall` is milliseconds since 1970.
 ///
-/// Writes go to the links that are subscribed to the key or its node, at once and never back to the writer. A put is
-/// acknowledged when storage has every record of it that was accepted; one that changes nothing is acknowledged too, and
-/// one with a fault is refused whole with `err`. A query is answered from memory or storage, with "not found" when
-/// neither has it; then the links that might have it are asked.
+/// Writes go to the links that are subscribed to the key or its node, at once and never back to the writer, and to the
+/// configured relays. A put is acknowledged when storage has every record of it that was accepted; one that changes
+/// nothing is acknowledged too, and one with a fault is refused whole with `err`. A query is answered from memory or
+/// storage, with "not found" when neither has it; then the links that might have it are asked.
 public struct GunRelay: Sendable {
     /// The bounds it was made with.
     public let configuration: GunRelayConfiguration
@@ -19,17 +19,26 @@ public struct GunRelay: Sendable {
     var entropy: Entropy
     let pid: JSONText
     var links: [LinkID: RelayLink] = [:]
+    var addresses = AddressTable()
     var events = FIFO<GunRelayEvent>()
     var routes: RecentTable<MessageID, AnswerRoute>
+    /// Answers that have passed, by what they answer and their content (gun.md §5.1).
+    var passedAnswers: RecentTable<PassedAnswer, Bool>
     var memory: GraphMemory
     var subscriptions = SubscriptionTable()
     var storage = RelayStorage()
     var deferred = DeadlineQueue<DeferredPut>()
     var deferredBytes = 0
-    /// The links to relays of ours, in the order in which they opened.
-    private(set) var relayLinks: [LinkID] = []
+    /// Nodes in memory that are to be forgotten.
+    var ephemeral = DeadlineQueue<Soul>()
+    /// The configured relays by their numbers; each outlives its links.
+    var peers: [Int: RelayPeer] = [:]
+    var flights = DeadlineQueue<FederatedPut>()
+    var applicationCopies: TokenBucket
     var jobs: [JobID: PutJob] = [:]
     var nextJob: JobID = 0
+    /// How many bytes wait for links.
+    public internal(set) var queuedBytes = 0
     private var ready = FIFO<LinkID>()
     private var nextHeartbeat: Instant?
 
@@ -38,7 +47,11 @@ public struct GunRelay: Sendable {
         self.entropy = entropy
         pid = MessageID.random(using: &self.entropy).text
         routes = RecentTable(capacity: configuration.rememberedMessages, lifetime: configuration.routeLifetime)
+        passedAnswers = RecentTable(
+            capacity: configuration.rememberedMessages / 16, lifetime: configuration.routeLifetime)
         memory = GraphMemory(budget: configuration.memoryBytes)
+        applicationCopies = TokenBucket(
+            rate: configuration.applicationCopiesPerSecond, burst: configuration.applicationCopiesPerSecond)
     }
 
     /// How many links are open.
@@ -50,17 +63,34 @@ public struct GunRelay: Sendable {
     /// How many bytes the graph in memory takes, near enough.
     public var memoryBytes: Int { memory.cost }
 
+    /// How many bytes wait to be stored.
+    public var unstoredBytes: Int { storage.unstoredBytes }
+
+    /// How many records wait for the clock.
+    public var deferredCount: Int { deferred.count }
+
+    /// How many records configured relays are still to be told, those that are away included.
+    public var pendingFederation: Int { peers.values.reduce(0) { $0 + $1.pendingCount } }
+
+    /// How many configured relays are linked.
+    public var linkedPeers: Int { peers.values.count { $0.link != nil } }
+
     // MARK: Links
 
     /// A peer has connected; it is greeted.
     ///
-    /// - Parameter isRelay: whether it is a relay that we chose ourselves: it is asked for what we do not have.
-    public mutating func linkOpened(_ link: LinkID, isRelay: Bool = false, now: Instant) {
+    /// - Parameters:
+    ///   - address: where it comes from, for what links from one address share.
+    ///   - peer: which of the configured relays it is, by a number that stays the same from link to link: it is told
+    ///     what is written here, and asked for what we do not have.
+    public mutating func linkOpened(_ link: LinkID, from address: IPAddress? = nil, peer: Int? = nil, now: Instant) {
         guard links[link] == nil else { return }
-        links[link] = RelayLink(configuration: configuration, isRelay: isRelay, now: now)
-        if isRelay { relayLinks.append(link) }
+        let name = AddressTable.name(address)
+        links[link] = RelayLink(configuration: configuration, address: name, peer: peer, now: now)
+        addresses.linkOpened(name, configuration, now: now)
         if nextHeartbeat == nil { nextHeartbeat = now + configuration.heartbeat }
         send(.handshake(newID(), pid: pid, answering: nil), to: link)
+        if let peer { peerOpened(peer, link, now: now) }
     }
 
     /// A connection is gone: its subscriptions end, its puts still count.
@@ -71,9 +101,11 @@ public struct GunRelay: Sendable {
     /// - Returns: whether the link was known.
     @discardableResult
     private mutating func forget(_ link: LinkID) -> Bool {
-        guard links.removeValue(forKey: link) != nil else { return false }
+        guard let state = links.removeValue(forKey: link) else { return false }
+        addresses.linkClosed(state.address, subscriptions: subscriptions.count(of: link))
         subscriptions.removeAll(link)
-        relayLinks.removeAll { $0 == link }
+        queuedBytes -= state.queuedBytes
+        if let peer = state.peer { peerClosed(peer, link) }
         if links.isEmpty { nextHeartbeat = nil }
         return true
     }
@@ -86,7 +118,9 @@ public struct GunRelay: Sendable {
     }
 
     mutating func close(_ link: LinkID, _ reason: GunCloseReason) {
-        if forget(link) { events.append(.close(link, reason)) }
+        guard forget(link) else { return }
+        if reason == .slowReader { counters.slowReaders += 1 }
+        events.append(.close(link, reason))
     }
 
     // MARK: Output
@@ -95,10 +129,14 @@ public struct GunRelay: Sendable {
     public mutating func pollTransmit() -> (LinkID, [UInt8])? {
         while let link = ready.popFirst() {
             // A link whose number was used again is listed twice; its queue says what is true.
-            guard let (frame, isReady) = links[link]?.popFrame() else { continue }
+            guard let (frame, bytes, isReady) = links[link]?.popFrame(packed: configuration.packedBytes) else {
+                continue
+            }
             if isReady { ready.append(link) }
+            queuedBytes -= bytes
             counters.framesSent += 1
             counters.bytesSent += frame.count
+            goOn(link)
             return (link, frame)
         }
         return nil
@@ -108,9 +146,12 @@ public struct GunRelay: Sendable {
     public mutating func pollEvent() -> GunRelayEvent? { events.popFirst() }
 
     /// When ``handleTimeout(now:wall:)`` is to be called at the latest.
-    public var nextTimeout: Instant? { .earlier(nextHeartbeat, deferred.nextDeadline) }
+    public var nextTimeout: Instant? {
+        .earlier(
+            .earlier(nextHeartbeat, deferred.nextDeadline), .earlier(flights.nextDeadline, ephemeral.nextDeadline))
+    }
 
-    /// Sends heartbeats and decides on writes whose time has come.
+    /// Sends heartbeats, decides on writes whose time has come and forgets nodes whose time is over.
     public mutating func handleTimeout(now: Instant, wall: Double) {
         if let due = nextHeartbeat, due <= now {
             nextHeartbeat = now + configuration.heartbeat
@@ -125,6 +166,8 @@ public struct GunRelay: Sendable {
             }
             submit(put.unit, now: now, wall: wall)
         }
+        while let flight = flights.popDue(now) { taken(flight, now: now) }
+        while let soul = ephemeral.popDue(now) { expire(soul, now: now, wall: wall) }
         flush()
     }
 
@@ -134,9 +177,24 @@ public struct GunRelay: Sendable {
 
     mutating func enqueue(_ frame: [UInt8], for link: LinkID) {
         switch links[link]?.append(frame, limit: configuration.queuedBytesPerLink) {
-        case .becameReady: ready.append(link)
+        case .becameReady:
+            ready.append(link)
+            queuedBytes += frame.count
         case .tooMuch: close(link, .slowReader)
-        case .done, nil: break
+        case .done: queuedBytes += frame.count
+        case nil: break
+        }
+        // Readers that are slow together must not take what the others need.
+        while queuedBytes > configuration.queuedBytes,
+            let slowest = links.max(by: { ($0.value.queuedBytes, $0.key) < ($1.value.queuedBytes, $1.key) })
+        {
+            close(slowest.key, .slowReader)
         }
     }
+}
+
+/// An answer, by what it answers and what is in it.
+struct PassedAnswer: Hashable, Sendable {
+    var answered: MessageID
+    var hash: Int32
 }

@@ -1,3 +1,5 @@
+import JSON
+
 /// The bounds and habits of a ``GunRelay``.
 public struct GunRelayConfiguration: Sendable {
     /// What one frame may hold.
@@ -27,7 +29,15 @@ public struct GunRelayConfiguration: Sendable {
     public var subscriptionsPerLink = 20_000
     /// How many bytes may wait for a link that does not take them; beyond, the link is closed.
     public var queuedBytesPerLink = 16 << 20
-    /// Messages a second from one link, in the long run.
+    /// How many bytes may wait for all links together; beyond, the link with the longest queue is closed.
+    public var queuedBytes = 64 << 20
+    /// How many bytes of messages that wait for one link are joined to one frame (gun.js: about 9,000 characters).
+    public var packedBytes = 9_000
+    /// What the links from one address share; loopback is free.
+    public var perAddress = AddressLimits()
+    /// What a configured relay is told, and how fast.
+    public var federation = FederationLimits()
+    /// Messages a second from one link, in the long run; what comes faster is read later.
     public var messagesPerSecond = 20_000.0
     /// Messages from one link at once.
     public var messageBurst = 40_000.0
@@ -35,6 +45,10 @@ public struct GunRelayConfiguration: Sendable {
     public var bytesPerSecond = 64e6
     /// Bytes from one link at once.
     public var byteBurst = 128e6
+    /// How long a link is left unread when more than half of what may wait for storage waits.
+    public var storagePause = Duration.milliseconds(20)
+    /// How long a link that was too fast is left unread at most.
+    public var longestPause = Duration.seconds(5)
     /// How many broken frames a link may send before it is closed.
     public var brokenFrames = 64
     /// How many puts and queries may wait for storage to be read, over all links; beyond, they are left unanswered.
@@ -49,6 +63,78 @@ public struct GunRelayConfiguration: Sendable {
     public var passedOnPerSecond = 200.0
     /// About how long one part of an answer may be; longer nodes are answered in parts.
     public var answerBytes = 256 << 10
+    /// About how many bytes of a node are read from storage at once; longer nodes are answered slice by slice and are
+    /// not held in memory.
+    public var sliceBytes = 1 << 20
+    /// How many records are read at once.
+    public var sliceRecords = 5_000
+    /// How many records one query may look at, those that do not match included.
+    public var recordsPerQuery = 1_000_000
+    /// How many answers that are read slice by slice one link may have under way.
+    public var streamsPerLink = 16
+    /// How many queries for several souls one link may make a second, in the long run and at once.
+    public var soulQueriesPerSecond = 20.0
+    /// How many messages of applications one link may send to all others a second, in the long run and at once.
+    public var applicationMessagesPerSecond = 20.0
+    /// How long such a message may be.
+    public var applicationMessageBytes = 8 << 10
+    /// How many copies of them are sent a second, over all links.
+    public var applicationCopiesPerSecond = 20_000.0
+
+    public init() {}
+
+    /// Bounds that keep a relay within so many bytes of memory, its graph, queues and tables together.
+    ///
+    /// - Parameter bytes: at least 16 MiB is taken.
+    public init(fitting bytes: Int) {
+        let bytes = max(bytes, 16 << 20)
+        memoryBytes = bytes * 3 / 8
+        queuedBytes = bytes / 8
+        queuedBytesPerLink = min(queuedBytesPerLink, bytes / 16)
+        unstoredBytes = min(unstoredBytes, bytes / 16)
+        waitingForStorage = min(waitingForStorage, bytes >> 13)
+        deferredBytes = min(deferredBytes, bytes / 32)
+        // An id with its way back takes about 300 bytes.
+        rememberedMessages = min(rememberedMessages, bytes / 16 / 300)
+        federation.pendingRecords = min(federation.pendingRecords, bytes / 32 / 256)
+        limits.frame.bytes = min(limits.frame.bytes, bytes / 16)
+    }
+}
+
+/// What the links from one address share: an IPv4 address or an IPv6 /64.
+public struct AddressLimits: Sendable {
+    /// Messages a second from one address, in the long run; what comes faster is read later.
+    public var messagesPerSecond = 50_000.0
+    /// Messages from one address at once.
+    public var messageBurst = 100_000.0
+    /// Bytes a second, in the long run.
+    public var bytesPerSecond = 128e6
+    /// Bytes at once.
+    public var byteBurst = 256e6
+    /// Bytes a second that one address may write, in the long run; more is refused.
+    public var writtenBytesPerSecond = 4e6
+    /// Bytes that one address may write at once.
+    public var writtenByteBurst = 1e9
+    /// Subscriptions of all links from one address together.
+    public var subscriptions = 200_000
+
+    public init() {}
+}
+
+/// What a configured relay is told, and how fast.
+public struct FederationLimits: Sendable {
+    /// How many puts may be unacknowledged at a time.
+    public var puts = 256
+    /// How many records one put carries at most when it makes up for what was missed.
+    public var recordsPerPut = 100
+    /// After which time a put counts as taken: not every relay acknowledges what changes nothing (gun.md §5.2).
+    public var patience = Duration.seconds(10)
+    /// How many records are noted while a relay is away or behind; beyond, all that is kept is offered to it anew.
+    public var pendingRecords = 100_000
+    /// How many nodes and keys we follow at one relay.
+    public var subscriptions = 200_000
+    /// How many bytes may wait for the link before what follows is put off.
+    public var queuedBytes = 1 << 20
 
     public init() {}
 }
@@ -63,6 +149,16 @@ public enum GunCloseReason: Equatable, Sendable {
     case ourselves
 }
 
+extension GunCloseReason: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .slowReader: "it does not read"
+        case .brokenFrames: "too many broken frames"
+        case .ourselves: "it is ourselves"
+        }
+    }
+}
+
 /// A read from storage, to be answered once.
 public struct LoadID: Hashable, Sendable { let number: UInt64 }
 
@@ -71,11 +167,13 @@ public struct BatchID: Hashable, Sendable { let number: UInt64 }
 
 /// What a ``GunRelay`` wants of its owner.
 public enum GunRelayEvent: Equatable, Sendable {
-    /// Read the whole node, or one key of it, and call ``GunRelay/loaded(_:_:now:wall:)``.
-    case load(LoadID, Soul, Key?)
+    /// Read these records, and call ``GunRelay/loaded(_:_:now:wall:)``.
+    case load(LoadID, RecordRange)
     /// Write these records, replacing what their keys hold, and call ``GunRelay/stored(_:now:)`` or
     /// ``GunRelay/storeFailed(_:now:)``. There is at most one batch under way.
     case store(BatchID, [GunRecord])
+    /// Read nothing from the link for that time: it is too fast.
+    case pause(LinkID, Duration)
     /// Close the link. The relay has forgotten it already.
     case close(LinkID, GunCloseReason)
 }
@@ -92,8 +190,28 @@ public struct GunRelayCounters: Equatable, Sendable {
     public var ignoredMessages = 0
     /// Messages whose id had been seen.
     public var duplicateMessages = 0
+    /// How often a link was left unread for being too fast.
+    public var pauses = 0
     /// Messages refused by a rate limit.
     public var limitedMessages = 0
+    /// Puts refused because their address had written too much.
+    public var quotaRefusals = 0
+    /// Links closed because they did not read.
+    public var slowReaders = 0
+    /// Messages of applications passed on.
+    public var applicationMessages = 0
+    /// Answers that had come from another peer already.
+    public var repeatedAnswers = 0
+    /// Slices read for long answers.
+    public var slices = 0
+    /// Nodes whose time was over.
+    public var expiredNodes = 0
+    /// Puts sent to configured relays.
+    public var federatedPuts = 0
+    /// Records sent to configured relays, what made up for missed time included.
+    public var federatedRecords = 0
+    /// Puts that a configured relay refused.
+    public var federationRefusals = 0
     /// Puts and queries left unanswered because storage was behind.
     public var busyRefusals = 0
     public var puts = 0
@@ -114,4 +232,6 @@ public struct GunRelayCounters: Equatable, Sendable {
     public var misses = 0
     /// Nodes that left memory.
     public var evictedNodes = 0
+
+    public init() {}
 }

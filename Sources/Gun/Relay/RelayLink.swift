@@ -17,16 +17,31 @@ struct RelayLink: Sendable {
     var deferredBytes = 0
     /// The peer's name for itself.
     var pid: JSONText?
-    /// Whether the other end is a relay of ours, to be asked for what we do not have.
-    let isRelay: Bool
+    /// Where it comes from, as it is counted; `nil` for the host itself.
+    let address: IPAddress?
+    /// Which of the configured relays the other end is.
+    let peer: Int?
+    var soulQueries: TokenBucket
+    var applicationMessages: TokenBucket
+    /// Answers that are read slice by slice: how many there are, and those that wait for the link to be taken from.
+    var streamCount = 0
+    var streams = FIFO<QueryStream>()
+    /// Whether something of it is stored or was answered by it: it may have more.
+    var hasWritten = false
 
-    init(configuration: GunRelayConfiguration, isRelay: Bool, now: Instant) {
+    init(configuration: GunRelayConfiguration, address: IPAddress?, peer: Int?, now: Instant) {
         messages = TokenBucket(
             rate: configuration.messagesPerSecond, burst: configuration.messageBurst, now: now)
         bytes = TokenBucket(rate: configuration.bytesPerSecond, burst: configuration.byteBurst, now: now)
         passedOn = TokenBucket(
             rate: configuration.passedOnPerSecond, burst: configuration.passedOnPerSecond, now: now)
-        self.isRelay = isRelay
+        soulQueries = TokenBucket(
+            rate: configuration.soulQueriesPerSecond, burst: configuration.soulQueriesPerSecond, now: now)
+        applicationMessages = TokenBucket(
+            rate: configuration.applicationMessagesPerSecond, burst: configuration.applicationMessagesPerSecond,
+            now: now)
+        self.address = address
+        self.peer = peer
     }
 
     /// What came of queueing a frame.
@@ -51,16 +66,26 @@ struct RelayLink: Sendable {
         return true
     }
 
-    /// The next frame, with whether the link stays listed.
-    mutating func popFrame() -> (frame: [UInt8], isReady: Bool)? {
-        guard isWritable, let frame = queue.popFirst() else {
+    /// The next frame, with the bytes that it takes from the queue and whether the link stays listed. Messages that
+    /// wait together leave as a batch, as long as it stays within `packed` bytes.
+    mutating func popFrame(packed: Int) -> (frame: [UInt8], bytes: Int, isReady: Bool)? {
+        guard isWritable, let first = queue.popFirst() else {
             isReady = false
             return nil
         }
-        queuedBytes -= frame.count
+        var frames = [first]
+        var bytes = first.count
+        while let next = queue.first, bytes + next.count <= packed, Self.isMessage(first), Self.isMessage(next) {
+            _ = queue.popFirst()
+            frames.append(next)
+            bytes += next.count
+        }
+        queuedBytes -= bytes
         isReady = !queue.isEmpty
-        return (frame, isReady)
+        return (GunFrame.batch(frames), bytes, isReady)
     }
+
+    private static func isMessage(_ frame: [UInt8]) -> Bool { frame.first == UInt8(ascii: "{") }
 }
 
 /// The way back for answers to one message.
@@ -94,6 +119,8 @@ struct PutUnit: Sendable {
     var isWhole: Bool
     /// A link that gets them by another way.
     var skipped: LinkID?
+    /// The names of peers that have the message already.
+    var heard: [JSONText] = []
     /// How many reads from storage they wait for.
     var pendingLoads = 0
 }
@@ -104,6 +131,18 @@ struct WaitingQuery: Sendable {
     var message: MessageID
     var query: GunQuery
     var knownHash: Int32?
+}
+
+/// An answer that is read from storage slice by slice, each when the link has taken the one before.
+struct QueryStream: Sendable {
+    var waiting: WaitingQuery
+    var range: RecordRange
+    /// What is left of the `%` limit.
+    var lengthLeft: Double?
+    /// The id of the next part, which the last one has named.
+    var partID: MessageID?
+    /// How many records have been looked at.
+    var looked = 0
 }
 
 /// A write that waits for the clock.

@@ -6,6 +6,18 @@ struct RelayStorage: Sendable {
     enum Waiter: Sendable {
         case query(WaitingQuery)
         case unit(UInt64)
+        /// A configured relay is to be told of the key.
+        case peer(Int)
+    }
+
+    /// What a read is for.
+    enum Purpose: Sendable {
+        /// What waits for a key or a whole node.
+        case target(Load)
+        /// The next slice of an answer.
+        case stream(QueryStream)
+        /// The next of all records, for a configured relay.
+        case offer(peer: Int)
     }
 
     struct Load: Sendable {
@@ -27,7 +39,7 @@ struct RelayStorage: Sendable {
     }
 
     private(set) var waitingCount = 0
-    private var loads: [LoadID: Load] = [:]
+    private var reads: [LoadID: Purpose] = [:]
     private var loading: [Target: LoadID] = [:]
     private var units: [UInt64: PutUnit] = [:]
     /// How many parked units write into each soul.
@@ -54,21 +66,42 @@ struct RelayStorage: Sendable {
     mutating func wait(_ waiter: Waiter, for soul: Soul, _ key: Key?) -> LoadID? {
         waitingCount += 1
         let target = Target(soul: soul, key: key)
-        if let id = loading[target] {
-            loads[id]?.waiters.append(waiter)
+        if let id = loading[target], case .target(var load) = reads[id] {
+            // Emptied first, so that the waiters have one owner and are appended to in place.
+            reads[id] = .offer(peer: -1)
+            load.waiters.append(waiter)
+            reads[id] = .target(load)
             return nil
         }
         let id = LoadID(number: number())
-        loads[id] = Load(soul: soul, key: key, waiters: [waiter])
+        reads[id] = .target(Load(soul: soul, key: key, waiters: [waiter]))
         loading[target] = id
         return id
     }
 
-    mutating func finish(_ id: LoadID) -> Load? {
-        guard let load = loads.removeValue(forKey: id) else { return nil }
-        loading[Target(soul: load.soul, key: load.key)] = nil
-        waitingCount -= load.waiters.count
-        return load
+    /// A read for one answer or one relay.
+    mutating func start(_ purpose: Purpose) -> LoadID {
+        waitingCount += 1
+        let id = LoadID(number: number())
+        reads[id] = purpose
+        return id
+    }
+
+    mutating func finish(_ id: LoadID) -> Purpose? {
+        guard let purpose = reads.removeValue(forKey: id) else { return nil }
+        if case .target(let load) = purpose {
+            loading[Target(soul: load.soul, key: load.key)] = nil
+            waitingCount -= load.waiters.count
+        } else {
+            waitingCount -= 1
+        }
+        return purpose
+    }
+
+    /// Records that storage has not confirmed yet, the latest write of a key last.
+    func unstored(where isWanted: (GunRecord) -> Bool) -> [GunRecord] {
+        (batch?.items ?? []).compactMap(\.record).filter(isWanted)
+            + accumulated.elements.compactMap(\.record).filter(isWanted)
     }
 
     mutating func park(_ unit: PutUnit) -> UInt64 {

@@ -68,6 +68,19 @@ struct SubscriptionTable: Sendable {
         return subscribers.node + ofKey
     }
 
+    /// What links other than the given one are subscribed to, up to `limit`, each once.
+    func targets(limit: Int, unless link: LinkID) -> [RecordTarget] {
+        var targets: [RecordTarget] = []
+        for (soul, subscribers) in subscribers {
+            if subscribers.node.contains(where: { $0 != link }) { targets.append(RecordTarget(soul: soul, key: nil)) }
+            for (key, links) in subscribers.keys where links.contains(where: { $0 != link }) {
+                targets.append(RecordTarget(soul: soul, key: key))
+            }
+            if targets.count >= limit { break }
+        }
+        return Array(targets.prefix(limit))
+    }
+
     /// The links that are subscribed to the node or to any of its keys, up to `limit`; each occurs once.
     func route(_ soul: Soul, limit: Int, unless isExcluded: (LinkID) -> Bool) -> [LinkID] {
         guard let subscribers = subscribers[soul] else { return [] }

@@ -31,6 +31,10 @@ public struct GunMessage: Equatable, Sendable {
     public var dam: JSONText?
     /// `pid`: the sender's name for itself in a handshake.
     public var pid: JSONText?
+    /// `><`: the names of peers that have the message already, the first eight.
+    public var heard: [JSONText] = []
+    /// The whole of an application's message: one that neither asks, writes, answers nor controls (gun.md §5).
+    public var application: JSONObject?
 
     public init(id: MessageID?) { self.id = id }
 
@@ -73,6 +77,12 @@ public struct GunMessage: Equatable, Sendable {
             default: JSONText(utf8: fault.serialized())
             }
         }
+        if let list = object["><"]?.text, list.byteCount <= Self.longestHeard { heard = Self.names(in: list) }
+        if get == nil, put == nil, dam == nil, answered == nil, object["nts"] == nil, object["NTS"] == nil,
+            object.members.contains(where: { !Self.protocolMembers.contains($0.key) })
+        {
+            application = object
+        }
         switch object["%"] {
         case nil, .null, .bool(false): break
         case .text(let text):
@@ -80,6 +90,16 @@ public struct GunMessage: Equatable, Sendable {
             nextPart = MessageID(text)
         default: hasMore = true
         }
+    }
+
+    /// Members that say nothing by themselves.
+    private static let protocolMembers: Set<JSONText> = ["#", "##", "%", "><", "ok", "err", "DBG", "_", "$"]
+
+    /// Eight names of up to 128 bytes: gun.js looks at the first 99 characters only (gun.md §5.3).
+    private static let longestHeard = 1024
+
+    private static func names(in list: JSONText) -> [JSONText] {
+        list.utf8.split(separator: UInt8(ascii: ","), maxSplits: 8).prefix(8).map { JSONText(utf8: $0) }
     }
 
     /// The message as the text of one frame.
@@ -91,6 +111,12 @@ public struct GunMessage: Equatable, Sendable {
 
     /// Appends the message as a JSON object.
     func serialize(into output: inout [UInt8]) {
+        if var application {
+            application["#"] = id.map { .text($0.text) }
+            // Internal to a process, never on the wire (gun.md §5).
+            for name: JSONText in ["_", "$", "DBG"] { application[name] = nil }
+            return application.serialize(into: &output)
+        }
         output.append(UInt8(ascii: "{"))
         var isFirst = true
         func name(_ name: StaticString, into output: inout [UInt8]) {
@@ -114,6 +140,10 @@ public struct GunMessage: Equatable, Sendable {
             (nextPart.map { .text($0.text) } ?? JSONValue.number(1)).serialize(into: &output)
         }
         text("@", answered?.text)
+        if !heard.isEmpty {
+            name("><", into: &output)
+            JSONText(utf8: heard.map(\.utf8).joined(separator: [UInt8(ascii: ",")])).serialize(into: &output)
+        }
         text("dam", dam)
         text("pid", pid)
         text("err", err)

@@ -1,7 +1,7 @@
 public import JSON
 
 /// Which keys of a node a query wants: `{"=": …, "*": …, ">": …, "<": …, "-": …}`.
-public struct Lex: Equatable, Sendable {
+public struct Lex: Hashable, Sendable {
     /// `=`: this key and no other.
     public var exact: JSONText?
     /// `*`: keys that begin so.
@@ -32,10 +32,34 @@ public struct Lex: Equatable, Sendable {
             }
     }
 
+    /// The keys that a `.` asks for beside a `#` that is a lex itself.
+    fileprivate init?(ofKeys json: JSONValue?) {
+        switch json {
+        case nil, .null: self.init()
+        case .text(let text):
+            self.init()
+            if !text.isEmpty { exact = text }
+        case .object(let object): self.init(object)
+        default: return nil
+        }
+    }
+
+    fileprivate var object: JSONObject {
+        var object = JSONObject()
+        object["="] = exact.map { .text($0) }
+        object["*"] = prefix.map { .text($0) }
+        object[">"] = lowerBound.map { .text($0) }
+        object["<"] = upperBound.map { .text($0) }
+        if isReversed { object["-"] = 1 }
+        return object
+    }
+
     /// Whether the key satisfies every condition that is set.
-    public func matches(_ key: Key) -> Bool {
-        let text = key.text
-        return (exact.map { $0 == text } ?? true)
+    public func matches(_ key: Key) -> Bool { matches(key.text) }
+
+    /// Whether a soul or key satisfies every condition that is set.
+    public func matches(_ text: JSONText) -> Bool {
+        (exact.map { $0 == text } ?? true)
             && (prefix.map { text.hasPrefix($0) } ?? true)
             && (lowerBound.map { text >= $0 } ?? true)
             && (upperBound.map { text <= $0 } ?? true)
@@ -50,10 +74,13 @@ public struct Lex: Equatable, Sendable {
         var length = 0.0
         for record in isReversed ? matching.reversed() : matching where length < limit {
             selected.append(record)
-            length += record.value.text.map { Double($0.byteCount) } ?? 9
+            length += Self.length(of: record.value)
         }
         return isReversed ? selected.reversed() : selected
     }
+
+    /// What a value counts against the `%` limit.
+    static func length(of value: GunValue) -> Double { value.text.map { Double($0.byteCount) } ?? 9 }
 }
 
 /// What a `get` asks for.
@@ -62,10 +89,16 @@ public enum GunQuery: Equatable, Sendable {
     case key(Soul, Key)
     /// Several keys of one node, with the `%` limit.
     case keys(Soul, Lex, limit: Double?)
+    /// Several nodes, or certain keys of them, with the `%` limit.
+    case souls(Lex, keys: Lex, limit: Double?)
     /// A soul or key of a shape that names nothing: never found.
     case nothing
 
     init(_ json: JSONValue) {
+        if let souls = json["#"]?.object.flatMap({ Lex($0) }) {
+            self = Lex(ofKeys: json["."]).map { .souls(souls, keys: $0, limit: json["%"]?.number) } ?? .nothing
+            return
+        }
         guard let soul = json["#"]?.text.flatMap({ Soul($0) }) else {
             self = .nothing
             return
@@ -83,7 +116,7 @@ public enum GunQuery: Equatable, Sendable {
         switch self {
         case .node(let soul), .keys(let soul, _, _): (soul, nil)
         case .key(let soul, let key): (soul, key)
-        case .nothing: nil
+        case .souls, .nothing: nil
         }
     }
 
@@ -98,19 +131,23 @@ public enum GunQuery: Equatable, Sendable {
         case .keys(let soul, let lex, let limit):
             soul.text.serialize(into: &output)
             output.append(contentsOf: ",\".\":".utf8)
-            var object = JSONObject()
-            object["="] = lex.exact.map { .text($0) }
-            object["*"] = lex.prefix.map { .text($0) }
-            object[">"] = lex.lowerBound.map { .text($0) }
-            object["<"] = lex.upperBound.map { .text($0) }
-            if lex.isReversed { object["-"] = 1 }
-            object.serialize(into: &output)
-            if let limit {
-                output.append(contentsOf: ",\"%\":".utf8)
-                output.append(javaScriptNumber: limit)
+            lex.object.serialize(into: &output)
+            Self.serialize(limit: limit, into: &output)
+        case .souls(let souls, let keys, let limit):
+            souls.object.serialize(into: &output)
+            if keys != Lex() {
+                output.append(contentsOf: ",\".\":".utf8)
+                keys.object.serialize(into: &output)
             }
+            Self.serialize(limit: limit, into: &output)
         case .nothing: output.append(contentsOf: "\"\"".utf8)
         }
         output.append(UInt8(ascii: "}"))
+    }
+
+    private static func serialize(limit: Double?, into output: inout [UInt8]) {
+        guard let limit else { return }
+        output.append(contentsOf: ",\"%\":".utf8)
+        output.append(javaScriptNumber: limit)
     }
 }

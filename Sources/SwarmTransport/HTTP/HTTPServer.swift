@@ -28,6 +28,7 @@ public final class HTTPServer {
     let upgrades: Upgrades
     private var listener: (any Channel)?
     private var connections: [ObjectIdentifier: ServerConnection] = [:]
+    private var receivingBytes = 0
     private var perAddress: [IPAddress: Int] = [:]
     private(set) var isStopping = false
     private var stopped: EventLoopPromise<Void>?
@@ -116,6 +117,18 @@ public final class HTTPServer {
             perAddress[address] = left > 0 ? left : nil
         }
         finishStopping()
+    }
+
+    /// A WebSocket has read so many bytes more, or a message is whole.
+    func receiving(_ change: Int) {
+        receivingBytes += change
+        while receivingBytes > configuration.maximumReceivingBytes,
+            let longest = connections.values.max(by: { $0.receivingBytes < $1.receivingBytes }),
+            longest.receivingBytes > 0
+        {
+            counters.webSocketsCut += 1
+            longest.cutWebSocket()
+        }
     }
 
     /// Stops: no new connections, WebSockets are closed with 1001, answers are finished; after

@@ -23,6 +23,8 @@ public struct HTTPServerConfiguration: Sendable {
     public var maximumConnectionsPerAddress = 512
     /// Bytes of HTTP answers that may wait for a client to read them.
     public var maximumBufferedBytes = 1 << 20
+    /// Bytes of WebSocket messages that have come in part, over all connections; beyond, the one with the most is cut.
+    public var maximumReceivingBytes = 64 << 20
     /// How long ``HTTPServer/stop()`` waits for clients to take their leave.
     public var stopTimeout: Duration = .seconds(1)
     /// The limits of the accepted WebSockets.
@@ -43,6 +45,8 @@ public struct HTTPServerCounters: Hashable, Sendable {
     public var requests = 0
     public var webSocketsAccepted = 0
     public var webSocketsRefused = 0
+    /// WebSockets cut because too much of their messages had come in part.
+    public var webSocketsCut = 0
 
     public init() {}
 }

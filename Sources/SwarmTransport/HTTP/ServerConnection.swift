@@ -141,6 +141,7 @@ final class ServerConnection {
         let webSocket = WebSocketConnection(
             eventLoop: channel.eventLoop, configuration: server.configuration.webSocket, isClient: false)
         self.webSocket = webSocket
+        webSocket.onReceiving = { [weak server] in server?.receiving($0) }
         try webSocket.upgrading(channel)
         webSocket.upgraded()
         server.counters.webSocketsAccepted += 1
@@ -189,6 +190,12 @@ final class ServerConnection {
             channel.close(promise: nil)
         }
     }
+
+    /// What its WebSocket has received of a message that is not whole.
+    var receivingBytes: Int { webSocket?.receivingBytes ?? 0 }
+
+    /// Ends the WebSocket: what it sends in parts takes too much.
+    func cutWebSocket() { webSocket?.end(.violation(code: 1009)) }
 
     func cut() { channel.close(promise: nil) }
 

@@ -2,12 +2,9 @@ import Synchronization
 
 /// A store that forgets everything when the process ends; completions run within the call.
 public final class MemoryStore: GraphStore, StateStore {
-    private struct Value: Sendable {
-        var json: [UInt8]
-        var state: Double
-    }
     private struct Contents: Sendable {
-        var nodes: [[UInt8]: [[UInt8]: Value]] = [:]
+        var graph = OrderedGraph()
+        var expiry: [[UInt8]: Double] = [:]
         var namespaces: [String: [[UInt8]: [UInt8]]] = [:]
     }
     private let contents = Mutex(Contents())
@@ -17,42 +14,39 @@ public final class MemoryStore: GraphStore, StateStore {
     public func store(_ records: [GraphRecord], completion: @escaping @Sendable (Result<Void, StoreError>) -> Void) {
         contents.withLock { contents in
             for record in records {
-                contents.nodes[record.soul, default: [:]][record.key] = Value(json: record.value, state: record.state)
+                contents.graph.insert(record)
+                guard let expires = record.expires else { continue }
+                contents.expiry[record.soul] = max(expires, contents.expiry[record.soul] ?? expires)
             }
         }
         completion(.success(()))
     }
 
-    public func load(
-        soul: [UInt8], key: [UInt8]?, limit: Int,
-        completion: @escaping @Sendable (Result<[GraphRecord], StoreError>) -> Void
-    ) {
-        let node = contents.withLock { contents in
-            guard let key else { return contents.nodes[soul] ?? [:] }
-            return contents.nodes[soul]?[key].map { [key: $0] } ?? [:]
-        }
-        completion(.success(Array(Self.records(soul, node).prefix(max(0, limit)))))
+    public func load(_ range: GraphRange, completion: @escaping @Sendable (Result<GraphSlice, StoreError>) -> Void) {
+        completion(.success(contents.withLock { $0.graph.slice(range) }))
     }
 
-    public func records(
-        after: (soul: [UInt8], key: [UInt8])?, limit: Int,
-        completion: @escaping @Sendable (Result<[GraphRecord], StoreError>) -> Void
+    public func expire(
+        before now: Double, limit: Int, completion: @escaping @Sendable (Result<Int, StoreError>) -> Void
     ) {
-        let nodes = contents.withLock { $0.nodes }
-        var result: [GraphRecord] = []
-        for (soul, node) in nodes.sorted(by: { $0.key.lexicographicallyPrecedes($1.key) }) {
-            guard result.count < limit else { break }
-            if let after, soul.lexicographicallyPrecedes(after.soul) { continue }
-            result += Self.records(soul, node).filter { record in
-                guard let after, after.soul == soul else { return true }
-                return after.key.lexicographicallyPrecedes(record.key)
+        let count = contents.withLock { contents in
+            let due = contents.expiry.filter { $0.value < now }.prefix(max(0, limit))
+            for (soul, _) in due {
+                contents.graph.remove(soul: soul)
+                contents.expiry[soul] = nil
             }
+            return due.count
         }
-        completion(.success(Array(result.prefix(max(0, limit)))))
+        completion(.success(count))
     }
 
     public func remove(souls: [[UInt8]], completion: @escaping @Sendable (Result<Void, StoreError>) -> Void) {
-        contents.withLock { contents in for soul in souls { contents.nodes[soul] = nil } }
+        contents.withLock { contents in
+            for soul in souls {
+                contents.graph.remove(soul: soul)
+                contents.expiry[soul] = nil
+            }
+        }
         completion(.success(()))
     }
 
@@ -69,10 +63,5 @@ public final class MemoryStore: GraphStore, StateStore {
             .success(
                 entries.sorted { $0.key.lexicographicallyPrecedes($1.key) }
                     .map { StateEntry(key: $0.key, value: $0.value) }))
-    }
-
-    private static func records(_ soul: [UInt8], _ node: [[UInt8]: Value]) -> [GraphRecord] {
-        node.sorted { $0.key.lexicographicallyPrecedes($1.key) }
-            .map { GraphRecord(soul: soul, key: $0.key, value: $0.value.json, state: $0.value.state) }
     }
 }

@@ -25,7 +25,7 @@ public struct SQLiteStoreConfiguration: Sendable {
 /// processes as long as it is open.
 public final class SQLiteStore: GraphStore, StateStore {
     /// One operation: run within a transaction, it gives what to do once that is committed.
-    private struct Operation: Sendable {
+    struct Operation: Sendable {
         var byteCount: Int
         var run: @Sendable (Database) throws -> @Sendable () -> Void
         var fail: @Sendable (StoreError) -> Void
@@ -39,7 +39,7 @@ public final class SQLiteStore: GraphStore, StateStore {
 
     /// "swarm" in ASCII, cut to 31 bits: marks the file as ours (SQLite's `application_id`).
     private static let applicationID = 0x7377_726d
-    private static let formatVersion = 1
+    private static let formatVersion = 2
 
     /// The database's path.
     public let path: String
@@ -85,15 +85,13 @@ public final class SQLiteStore: GraphStore, StateStore {
         let version = try Int.fetchOne(db, sql: "PRAGMA user_version") ?? 0
         if version > formatVersion { throw StoreError.newerVersion(path: path, version: version) }
         if id == applicationID, version == formatVersion { return }
+        if id == applicationID, version == 1 { return try SQLiteFormat.migrateFromVersion1(db) }
         guard id == 0, version == 0, try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_master") == 0 else {
             throw StoreError.cannotOpen(path: path, reason: "it is not a database of this program")
         }
         try db.execute(
             sql: """
-                CREATE TABLE graph (soul BLOB NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, state REAL NOT NULL,
-                    PRIMARY KEY (soul, key)) WITHOUT ROWID;
-                CREATE TABLE state (namespace TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
-                    PRIMARY KEY (namespace, key)) WITHOUT ROWID;
+                \(SQLiteFormat.tables)
                 PRAGMA application_id = \(applicationID);
                 PRAGMA user_version = \(formatVersion);
                 """)
@@ -115,7 +113,7 @@ public final class SQLiteStore: GraphStore, StateStore {
 
     // MARK: The queue
 
-    private func submit(_ operation: Operation) {
+    func submit(_ operation: Operation) {
         enum Verdict { case queued, start, refused(StoreError) }
         let verdict: Verdict = pending.withLock { pending in
             if pending.isClosed { return .refused(.closed) }
@@ -173,89 +171,6 @@ public final class SQLiteStore: GraphStore, StateStore {
         case .SQLITE_FULL: .full
         default: .failed(String(describing: error))
         }
-    }
-}
-
-// MARK: - The graph
-
-extension SQLiteStore {
-    public func store(_ records: [GraphRecord], completion: @escaping @Sendable (Result<Void, StoreError>) -> Void) {
-        submit(
-            Operation(byteCount: records.reduce(64) { $0 + $1.byteCount }) { db in
-                let statement = try db.cachedStatement(
-                    sql: "INSERT OR REPLACE INTO graph (soul, key, value, state) VALUES (?, ?, ?, ?)")
-                for record in records {
-                    try statement.execute(arguments: [
-                        Data(record.soul), Data(record.key), Data(record.value), record.state,
-                    ])
-                }
-                return { completion(.success(())) }
-            } fail: {
-                completion(.failure($0))
-            })
-    }
-
-    public func load(
-        soul: [UInt8], key: [UInt8]?, limit: Int,
-        completion: @escaping @Sendable (Result<[GraphRecord], StoreError>) -> Void
-    ) {
-        submit(
-            Operation(byteCount: 64 + soul.count) { db in
-                let records =
-                    if let key {
-                        try Self.fetch(db, "WHERE soul = ? AND key = ?", [Data(soul), Data(key)], limit)
-                    } else {
-                        try Self.fetch(db, "WHERE soul = ?", [Data(soul)], limit)
-                    }
-                return { completion(.success(records)) }
-            } fail: {
-                completion(.failure($0))
-            })
-    }
-
-    public func records(
-        after: (soul: [UInt8], key: [UInt8])?, limit: Int,
-        completion: @escaping @Sendable (Result<[GraphRecord], StoreError>) -> Void
-    ) {
-        submit(
-            Operation(byteCount: 64) { db in
-                let records =
-                    if let after {
-                        try Self.fetch(db, "WHERE (soul, key) > (?, ?)", [Data(after.soul), Data(after.key)], limit)
-                    } else {
-                        try Self.fetch(db, "", [], limit)
-                    }
-                return { completion(.success(records)) }
-            } fail: {
-                completion(.failure($0))
-            })
-    }
-
-    public func remove(souls: [[UInt8]], completion: @escaping @Sendable (Result<Void, StoreError>) -> Void) {
-        submit(
-            Operation(byteCount: souls.reduce(64) { $0 + $1.count }) { db in
-                let statement = try db.cachedStatement(sql: "DELETE FROM graph WHERE soul = ?")
-                for soul in souls { try statement.execute(arguments: [Data(soul)]) }
-                return { completion(.success(())) }
-            } fail: {
-                completion(.failure($0))
-            })
-    }
-
-    private static func fetch(
-        _ db: Database, _ condition: String, _ values: [Data], _ limit: Int
-    ) throws -> [GraphRecord] {
-        let statement = try db.cachedStatement(
-            sql: "SELECT soul, key, value, state FROM graph \(condition) ORDER BY soul, key LIMIT ?")
-        let arguments = StatementArguments(values) + [max(0, limit)]
-        let rows = try Row.fetchCursor(statement, arguments: arguments)
-        var result: [GraphRecord] = []
-        while let row = try rows.next() {
-            let (soul, key, value): (Data, Data, Data) = (row[0], row[1], row[2])
-            result.append(
-                GraphRecord(soul: Array(soul), key: Array(key), value: Array(value), state: row[3]))
-        }
-        return result
     }
 }
 

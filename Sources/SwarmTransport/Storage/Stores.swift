@@ -6,15 +6,82 @@ public struct GraphRecord: Hashable, Sendable {
     public var value: [UInt8]
     /// The state that HAM compares, finite.
     public var state: Double
+    /// When the whole node may be forgotten, in milliseconds since 1970; the latest word on a node counts. Not read back.
+    public var expires: Double?
 
-    public init(soul: [UInt8], key: [UInt8], value: [UInt8], state: Double) {
+    public init(soul: [UInt8], key: [UInt8], value: [UInt8], state: Double, expires: Double? = nil) {
         self.soul = soul
         self.key = key
         self.value = value
         self.state = state
+        self.expires = expires
     }
 
     var byteCount: Int { soul.count + key.count + value.count + 64 }
+}
+
+/// Where a record is: records are in the order of the bytes of their souls and, within one, of their keys.
+public struct GraphAddress: Hashable, Comparable, Sendable {
+    public var soul: [UInt8]
+    public var key: [UInt8]
+
+    public init(soul: [UInt8], key: [UInt8] = []) {
+        self.soul = soul
+        self.key = key
+    }
+
+    public static func < (a: GraphAddress, b: GraphAddress) -> Bool {
+        if a.soul == b.soul { return a.key.lexicographicallyPrecedes(b.key) }
+        return a.soul.lexicographicallyPrecedes(b.soul)
+    }
+}
+
+/// Records that lie together.
+public struct GraphRange: Hashable, Sendable {
+    /// The first address in the range.
+    public var from: GraphAddress
+    /// The first address behind it; `nil` is the end of the graph.
+    public var to: GraphAddress?
+    /// Whether it is read from its end.
+    public var isReversed: Bool
+    /// The most records to read.
+    public var limit: Int
+    /// When values of so many bytes have been read, it is enough.
+    public var byteLimit: Int
+
+    public init(
+        from: GraphAddress, to: GraphAddress?, isReversed: Bool = false, limit: Int = .max, byteLimit: Int = .max
+    ) {
+        self.from = from
+        self.to = to
+        self.isReversed = isReversed
+        self.limit = limit
+        self.byteLimit = byteLimit
+    }
+
+    /// The whole of one node.
+    public init(soul: [UInt8], limit: Int = .max, byteLimit: Int = .max) {
+        self.init(
+            from: GraphAddress(soul: soul), to: GraphAddress(soul: soul + [0]), limit: limit, byteLimit: byteLimit)
+    }
+
+    /// One key.
+    public init(soul: [UInt8], key: [UInt8]) {
+        self.init(from: GraphAddress(soul: soul, key: key), to: GraphAddress(soul: soul, key: key + [0]), limit: 1)
+    }
+}
+
+/// What was read of a ``GraphRange``.
+public struct GraphSlice: Hashable, Sendable {
+    /// The records in the order of the range.
+    public var records: [GraphRecord]
+    /// Whether there is nothing in the range behind them.
+    public var isComplete: Bool
+
+    public init(records: [GraphRecord], isComplete: Bool) {
+        self.records = records
+        self.isComplete = isComplete
+    }
 }
 
 /// Keeps a GUN graph.
@@ -28,15 +95,11 @@ public protocol GraphStore: Sendable {
     /// All of them or none.
     func store(_ records: [GraphRecord], completion: @escaping @Sendable (Result<Void, StoreError>) -> Void)
 
-    /// Loads a node, or one key of it, in the order of the keys' bytes, at most `limit` records.
-    func load(
-        soul: [UInt8], key: [UInt8]?, limit: Int,
-        completion: @escaping @Sendable (Result<[GraphRecord], StoreError>) -> Void)
+    /// Reads records in the order of their addresses, up to the range's limits; at least one if there is any.
+    func load(_ range: GraphRange, completion: @escaping @Sendable (Result<GraphSlice, StoreError>) -> Void)
 
-    /// Loads records of all nodes in the order of soul and key, those after the given one, at most `limit`.
-    func records(
-        after: (soul: [UInt8], key: [UInt8])?, limit: Int,
-        completion: @escaping @Sendable (Result<[GraphRecord], StoreError>) -> Void)
+    /// Forgets nodes whose ``GraphRecord/expires`` is before `now`, at most `limit` of them; gives how many.
+    func expire(before now: Double, limit: Int, completion: @escaping @Sendable (Result<Int, StoreError>) -> Void)
 
     /// Forgets whole nodes.
     func remove(souls: [[UInt8]], completion: @escaping @Sendable (Result<Void, StoreError>) -> Void)
@@ -118,18 +181,14 @@ extension GraphStore {
         try await result { store(records, completion: $0) }.get()
     }
 
-    /// Awaits ``load(soul:key:limit:completion:)``.
-    public func load(
-        soul: [UInt8], key: [UInt8]? = nil, limit: Int = 100_000
-    ) async throws(StoreError) -> [GraphRecord] {
-        try await result { load(soul: soul, key: key, limit: limit, completion: $0) }.get()
+    /// Awaits ``load(_:completion:)``.
+    public func load(_ range: GraphRange) async throws(StoreError) -> GraphSlice {
+        try await result { load(range, completion: $0) }.get()
     }
 
-    /// Awaits ``records(after:limit:completion:)``.
-    public func records(
-        after: (soul: [UInt8], key: [UInt8])? = nil, limit: Int
-    ) async throws(StoreError) -> [GraphRecord] {
-        try await result { records(after: after, limit: limit, completion: $0) }.get()
+    /// Awaits ``expire(before:limit:completion:)``.
+    public func expire(before now: Double, limit: Int) async throws(StoreError) -> Int {
+        try await result { expire(before: now, limit: limit, completion: $0) }.get()
     }
 
     /// Awaits ``remove(souls:completion:)``.

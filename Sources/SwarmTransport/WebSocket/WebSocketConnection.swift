@@ -46,6 +46,11 @@ public final class WebSocketConnection {
     private var rawReads: UInt64 = 0
     private var pingNumber: UInt64 = 0
     private var pingSentAt: Instant?
+    /// Bytes that have come since the last whole message, what little follows it in the same read left out.
+    private(set) var receivingBytes = 0
+    /// Told of each change of ``receivingBytes``.
+    var onReceiving: ((Int) -> Void)?
+    private var resume: Scheduled<Void>?
     private var assembly: (isText: Bool, bytes: [UInt8], frames: Int)?
 
     init(eventLoop: any EventLoop, configuration: WebSocketConfiguration, isClient: Bool) {
@@ -104,6 +109,22 @@ public final class WebSocketConnection {
         }
     }
 
+    // MARK: Receiving
+
+    /// Reads nothing from the socket for that long, so that the peer's writes wait at the peer. Messages that have been
+    /// read already are still handed out. While it pauses the peer counts as alive.
+    public func pauseReading(for duration: Duration) {
+        eventLoop.assertInEventLoop()
+        guard state == .open, let channel else { return }
+        resume?.cancel()
+        try? channel.syncOptions?.setOption(.autoRead, value: false)
+        resume = eventLoop.assumeIsolated().scheduleTask(in: TimeAmount(duration)) { [weak self] () -> Void in
+            guard let self, let channel = self.channel else { return }
+            self.resume = nil
+            try? channel.syncOptions?.setOption(.autoRead, value: true)
+        }
+    }
+
     // MARK: Liveness
 
     /// Asks the peer for a sign of life now, and gives the connection up when none comes in time.
@@ -145,7 +166,7 @@ public final class WebSocketConnection {
 
     private func intervalEnded(readsBefore: UInt64) {
         guard state == .open else { return }
-        silentIntervals = rawReads == readsBefore ? silentIntervals + 1 : 0
+        silentIntervals = rawReads == readsBefore && resume == nil ? silentIntervals + 1 : 0
         // The first silent interval had no ping in it that could have been answered.
         guard silentIntervals <= configuration.missedPongs else { return end(.unresponsive) }
         ping()
@@ -188,6 +209,8 @@ public final class WebSocketConnection {
     func end(_ reason: WebSocketCloseReason) {
         guard state != .closed else { return }
         if self.reason == nil { self.reason = reason }
+        // Nothing that it has received will be whole.
+        changeReceiving(-receivingBytes)
         guard let channel else { return finish() }
         state = .closing
         channel.close(promise: nil)
@@ -198,6 +221,8 @@ public final class WebSocketConnection {
         state = .closed
         timer?.cancel()
         openTimer?.cancel()
+        resume?.cancel()
+        resume = nil
         timer = nil
         openTimer = nil
         channel = nil
@@ -208,6 +233,8 @@ public final class WebSocketConnection {
         onReadComplete = nil
         onWritable = nil
         onClose = nil
+        changeReceiving(-receivingBytes)
+        onReceiving = nil
         callback?(reason ?? .lost)
     }
 }
@@ -249,7 +276,15 @@ extension WebSocketConnection {
         onOpen?()
     }
 
-    func readBytes() { rawReads &+= 1 }
+    func readBytes(_ count: Int) {
+        rawReads &+= 1
+        if state == .open { changeReceiving(count) }
+    }
+
+    private func changeReceiving(_ change: Int) {
+        receivingBytes += change
+        onReceiving?(change)
+    }
 
     func received(_ frame: WebSocketFrame) {
         guard state == .open else {
@@ -288,6 +323,7 @@ extension WebSocketConnection {
 
     private func deliver(isText: Bool, _ bytes: [UInt8]) {
         guard state == .open else { return }
+        changeReceiving(-receivingBytes)
         messagesReceived += 1
         bytesReceived += bytes.count
         guard isText else {

@@ -10,7 +10,7 @@ final class WebSocketActivity: ChannelInboundHandler {
     init(connection: WebSocketConnection) { self.connection = connection }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        connection.readBytes()
+        connection.readBytes(Self.unwrapInboundIn(data).readableBytes)
         context.fireChannelRead(data)
     }
 }

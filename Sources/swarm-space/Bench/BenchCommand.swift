@@ -11,6 +11,7 @@ struct BenchCommand: AsyncParsableCommand {
             EXAMPLES
               swarm-space bench webrtc
               swarm-space bench layers
+              swarm-space bench relay
             """,
-        subcommands: [WebRTCBench.self, LayersBench.self, IdlePeersCommand.self])
+        subcommands: [WebRTCBench.self, RelayBench.self, LayersBench.self, IdlePeersCommand.self])
 }

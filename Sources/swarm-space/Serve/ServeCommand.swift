@@ -17,7 +17,8 @@ struct ServeCommand: AsyncParsableCommand {
             EXAMPLES
               swarm-space serve                     port 7750, all in memory
               swarm-space serve --data DIRECTORY    the graph outlives a restart
-              swarm-space serve --peer GUN-URL      ask it for what is not here
+              swarm-space serve --peer GUN-URL      federate: what is written at either reaches both
+              swarm-space serve --memory 64         take 64 MiB for the graph in memory and all queues
               swarm-space serve --port 443 --public-name node.example.org \\
                 --tls-cert chain.pem --tls-key key.pem
             """)
@@ -34,8 +35,32 @@ struct ServeCommand: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Another GUN relay, to be asked for what this one does not have. May be repeated.", valueName: "gun-url"))
+            """
+            Another GUN relay to keep a link to: it is told all that is written here, and asked for what is not here. \
+            May be repeated.
+            """, valueName: "gun-url"))
     var peer: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            The memory that the process may take, in MiB, 64 or more; what does not fit is on disk, or gone without --data.
+            """, valueName: "mib"))
+    var memory = 512
+
+    @Option(help: ArgumentHelp("Connections at a time from one address; loopback is free.", valueName: "count"))
+    var connectionsPerAddress = 512
+
+    @Option(
+        help: ArgumentHelp(
+            "GUN messages a second from one address; what comes faster is read later.", valueName: "count"))
+    var messagesPerAddress = 50_000
+
+    @Option(
+        help: ArgumentHelp(
+            "What one address may write an hour, in MB, beside a reserve of a gigabyte; more is refused.",
+            valueName: "mb"))
+    var writtenPerAddress = 14_400
 
     @Option(help: ArgumentHelp("The certificate chain for wss: and https:, PEM, leaf first.", valueName: "file"))
     var tlsCert: String?
@@ -63,6 +88,11 @@ struct ServeCommand: AsyncParsableCommand {
         }
         for url in peer where WebSocketURL(url) == nil {
             throw ValidationError("--peer \(url): give the URL of a GUN relay, such as wss://relay.example/gun")
+        }
+        guard (64...1 << 20).contains(memory) else { throw ValidationError("--memory: give 64 or more") }
+        guard connectionsPerAddress > 0, messagesPerAddress > 0, writtenPerAddress > 0 else {
+            throw ValidationError(
+                "--connections-per-address, --messages-per-address, --written-per-address: give 1 or more")
         }
         if (tlsCert == nil) != (tlsKey == nil) {
             throw ValidationError("TLS needs both --tls-cert and --tls-key")
@@ -99,6 +129,10 @@ struct ServeCommand: AsyncParsableCommand {
             host: host.flatMap { IPAddress($0) }, port: port, dataDirectory: data)
         configuration.peers = peer.compactMap { WebSocketURL($0) }
         configuration.publicName = publicName
+        configuration.setMemory(memory << 20)
+        configuration.limitAddresses(
+            connections: connectionsPerAddress, messagesPerSecond: messagesPerAddress,
+            writtenMegabytesPerHour: writtenPerAddress)
         if let tlsCert, let tlsKey { configuration.tls = (tlsCert, tlsKey) }
         return configuration
     }

@@ -1,6 +1,5 @@
 import DataChannels
 import Dispatch
-import Glibc
 import JSON
 
 /// What many connections on one port cost that have nothing to say: this process has one end of each, another process the
@@ -18,7 +17,7 @@ enum IdleConnections {
     ) async throws -> Cost {
         let peers = try IdlePeers.launch(count: count)
         let endpoint = try await BenchLink.endpoint()
-        let before = residentBytes
+        let before = ProcessMemory.resident()
         // They live as long as somebody holds them.
         var connections: [(PeerConnection, DataChannel)] = []
         for number in 0..<count {
@@ -35,7 +34,7 @@ enum IdleConnections {
         for (_, channel) in connections { try await channel.opened() }
         // Handshakes are forgotten, and consent checks find their rhythm.
         try await Task.sleep(for: .seconds(6))
-        let bytes = residentBytes - before
+        let bytes = ProcessMemory.resident() - before
         let (start, processor) = (ContinuousClock.now, ThreadTime.ofProcess)
         try await Task.sleep(for: time)
         let share = Double(ThreadTime.ofProcess - processor) / 1e9 / (ContinuousClock.now - start).seconds
@@ -46,15 +45,5 @@ enum IdleConnections {
         peers.end()
         return Cost(
             count: count, bytesPerConnection: Double(bytes) / Double(count), processorShare: share)
-    }
-
-    /// What of this process is in memory.
-    private static var residentBytes: Int {
-        guard let file = unsafe fopen("/proc/self/statm", "r") else { return 0 }
-        defer { unsafe fclose(file) }
-        var line = [CChar](repeating: 0, count: 128)
-        guard unsafe fgets(&line, 128, file) != nil else { return 0 }
-        let fields = String(decoding: line.map { UInt8(bitPattern: $0) }, as: UTF8.self).split(separator: " ")
-        return fields.count > 1 ? (Int(fields[1]) ?? 0) * Int(sysconf(Int32(_SC_PAGESIZE))) : 0
     }
 }

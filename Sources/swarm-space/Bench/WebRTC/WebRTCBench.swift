@@ -45,7 +45,7 @@ struct WebRTCBench: AsyncParsableCommand {
         #if DEBUG
             output.note("swarm-space: this is a debug build; measure with 'swift build -c release'")
         #endif
-        var figures = WebRTCFigures()
+        var figures = BenchFigures()
         do {
             for part in Part.allCases where only.isEmpty || only.contains(part) {
                 try await measure(part, &figures, screen)
@@ -59,7 +59,7 @@ struct WebRTCBench: AsyncParsableCommand {
         await output.written()
     }
 
-    private func measure(_ part: Part, _ figures: inout WebRTCFigures, _ screen: StepScreen) async throws {
+    private func measure(_ part: Part, _ figures: inout BenchFigures, _ screen: StepScreen) async throws {
         switch part {
         case .throughput: try await throughput(&figures, screen)
         case .latency: try await latency(&figures, screen)
@@ -72,7 +72,7 @@ struct WebRTCBench: AsyncParsableCommand {
 
     private var time: Duration { .milliseconds(Int64(seconds * 1000)) }
 
-    private func throughput(_ figures: inout WebRTCFigures, _ screen: StepScreen) async throws {
+    private func throughput(_ figures: inout BenchFigures, _ screen: StepScreen) async throws {
         for (size, name, key) in [
             (16_384, "16 KiB", "throughput_16k_mbit_s"), (65_536, "64 KiB", "throughput_64k_mbit_s"),
         ] {
@@ -94,7 +94,7 @@ struct WebRTCBench: AsyncParsableCommand {
         await screen.done("100-byte messages: \(Int(measured.messagesPerSecond)) a second")
     }
 
-    private func latency(_ figures: inout WebRTCFigures, _ screen: StepScreen) async throws {
+    private func latency(_ figures: inout BenchFigures, _ screen: StepScreen) async throws {
         await screen.begin("there and back")
         let link = try await BenchLink.open()
         let samples = try await RoundTrips.measure(link, messageSize: 100, count: Int(seconds * 4000))
@@ -104,7 +104,7 @@ struct WebRTCBench: AsyncParsableCommand {
         await screen.done("there and back: \(Int(samples[0.5].microseconds)) µs")
     }
 
-    private func setup(_ figures: inout WebRTCFigures, _ screen: StepScreen) async throws {
+    private func setup(_ figures: inout BenchFigures, _ screen: StepScreen) async throws {
         await screen.begin("connections from nothing to an open channel")
         let samples = try await Setups.measure(count: 200)
         figures.add("create to open, median", "setup_p50_ms", samples[0.5].milliseconds, "ms", atMost: 8)
@@ -112,7 +112,7 @@ struct WebRTCBench: AsyncParsableCommand {
         await screen.done("from nothing to an open channel: \(Int(samples[0.5].milliseconds)) ms")
     }
 
-    private func idle(_ figures: inout WebRTCFigures, _ screen: StepScreen) async throws {
+    private func idle(_ figures: inout BenchFigures, _ screen: StepScreen) async throws {
         await screen.begin("\(connections) idle connections")
         let cost = try await IdleConnections.measure(count: connections, for: .seconds(15)) { done in
             await screen.begin("idle connections: \(done) of \(connections)")
@@ -127,7 +127,7 @@ struct WebRTCBench: AsyncParsableCommand {
         await screen.done("\(cost.count) idle connections: \(Int(cost.bytesPerConnection / 1024)) KiB each")
     }
 
-    private func distance(_ figures: inout WebRTCFigures, _ screen: StepScreen) async throws {
+    private func distance(_ figures: inout BenchFigures, _ screen: StepScreen) async throws {
         for (loss, name, key, goal) in [
             (0.0, "50 ms away", "distance_mbit_s", 300.0), (0.01, "50 ms away, 1 % lost", "distance_loss_mbit_s", 40.0),
         ] {
@@ -140,7 +140,7 @@ struct WebRTCBench: AsyncParsableCommand {
         }
     }
 
-    private func layers(_ figures: inout WebRTCFigures, _ screen: StepScreen) async throws {
+    private func layers(_ figures: inout BenchFigures, _ screen: StepScreen) async throws {
         await screen.begin("each layer by itself")
         for layer in LayersBench.Layer.allCases {
             let cost = try layer.cost(megabytes: 64, messageSize: 16_384)

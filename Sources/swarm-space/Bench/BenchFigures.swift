@@ -1,7 +1,7 @@
 import JSON
 
-/// What `bench webrtc` measured: one line each, with the goal beside it.
-struct WebRTCFigures: Sendable {
+/// What a benchmark measured: one line each, with the goal beside it.
+struct BenchFigures: Sendable {
     struct Figure: Sendable {
         var name: String
         var key: JSONText
