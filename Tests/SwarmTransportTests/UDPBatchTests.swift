@@ -64,7 +64,11 @@ import Testing
         for start in stride(from: 0, to: sent.count, by: 100) {
             let portion = sent[start..<start + 100]
             try await on(loop) {
-                for bytes in portion { client.port.value?.send(Transmit(to: server.address, payload: bytes)) }
+                for (index, bytes) in portion.enumerated() {
+                    // In stretches of 16: what may be fragmented and what must not are told apart call by call.
+                    client.port.value?.send(
+                        Transmit(to: server.address, payload: bytes, forbidsFragmentation: index & 16 == 0))
+                }
                 client.port.value?.flush()
             }
             _ = try await received.wait(count: start + 100)
@@ -276,6 +280,24 @@ import Testing
         while let next = queue.popFirst() { popped.append("\(next.source.port):\(next.datagram[0])") }
         #expect(popped == ["1:0", "2:0", "1:1", "2:1", "1:2", "1:3", "1:4"])
         #expect(queue.isEmpty)
+    }
+
+    @Test func bytesAreBoundedToo() {
+        var queue = FairQueue(limit: 100, byteLimit: 1000)
+        for _ in 0..<10 {
+            let hasDropped = queue.append([UInt8](repeating: 0, count: 100), from: sources[0])
+            #expect(!hasDropped)
+        }
+        let ownGoes = queue.append([1], from: sources[0])
+        #expect(ownGoes && queue.count == 10)
+        // Another's needs the room of two.
+        let othersFits = queue.append([UInt8](repeating: 2, count: 150), from: sources[1])
+        #expect(othersFits && queue.count == 9)
+        let tooLong = queue.append([UInt8](repeating: 3, count: 1001), from: sources[2])
+        #expect(tooLong && queue.count == 9, "nobody goes for what does not fit at all")
+        while queue.popFirst() != nil {}
+        let fitsAgain = queue.append([UInt8](repeating: 3, count: 1000), from: sources[2])
+        #expect(!fitsAgain && queue.count == 1)
     }
 
     @Test func theLoudestLosesFirst() {

@@ -31,6 +31,9 @@ public struct ICEConfiguration: Sendable {
     /// valid at our end and the peer does not settle on it.
     public var switchoverPatience: Duration = .seconds(2)
 
+    /// What keeps a path alive and watches over its silence is done at multiples of this on the owner's clock, up to so much
+    /// later than it is due: so the checks of many agents leave, and are answered, in one go. Zero for exact times.
+    public var upkeepGrid: Duration = .milliseconds(50)
     /// The mean time between consent checks, spread by ± 20 % (RFC 7675 §5.1).
     public var consentInterval: Duration = .seconds(5)
     /// Consent ends this long after the last good answer (RFC 7675 §5.1).
