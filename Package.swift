@@ -156,7 +156,8 @@ let package = Package(
         .testTarget(
             name: "SwarmEngineTests",
             dependencies: [
-                "SwarmBase", "JSON", "Magnet", "SEA", "DTLS", "Gun", "Tracker", "SwarmEngine", "CVirtualClock", crypto,
+                "SwarmBase", "JSON", "Magnet", "SEA", "DTLS", "Gun", "DHT", "Tracker", "SwarmEngine", "CVirtualClock",
+                crypto,
             ],
             swiftSettings: house),
         .testTarget(

@@ -1,3 +1,4 @@
+import DHT
 import Gun
 import SwarmBase
 import SwarmTransport
@@ -7,7 +8,7 @@ import Tracker
 enum MetricsText {
     static func write(
         status: SupernodeStatus, core: borrowing GunRelay, expiredInStore: Int, tracker: TrackerServer.Counters,
-        http: HTTPServerCounters, udp: UDPPortCounters, stunRefused: Int, storeFailures: Int
+        http: HTTPServerCounters, udp: UDPPortCounters, stunRefused: Int, dht: DHTNode?, storeFailures: Int
     ) -> String {
         var text = ""
         let relay = core.counters
@@ -81,6 +82,17 @@ enum MetricsText {
 
         counter("stun_requests_total", "Binding requests answered.", status.stunRequests)
         counter("stun_refused_total", "Datagrams beyond the rate limit.", stunRefused)
+        if let dht {
+            gauge("dht_nodes", "Nodes of the DHT that answer, IPv4.", dht.nodeCount(.ipv4))
+            gauge("dht_nodes_ipv6", "Nodes of the DHT that answer, IPv6.", dht.nodeCount(.ipv6))
+            gauge("dht_infohashes", "Infohashes that peers are kept for.", dht.stored.infoHashes)
+            gauge("dht_items", "Items that are kept.", dht.stored.items)
+            counter("dht_queries_received_total", "Queries of others.", dht.counters.queriesReceived)
+            counter("dht_queries_sent_total", "Queries of ours.", dht.counters.queriesSent)
+            counter("dht_answers_total", "Answers to others.", dht.counters.answersSent)
+            counter("dht_dropped_total", "Datagrams over a limit.", dht.counters.dropped)
+            counter("dht_malformed_total", "Datagrams that are no message.", dht.counters.malformed)
+        }
         counter("udp_received_total", "Datagrams received.", udp.datagramsReceived)
         counter("udp_received_bytes_total", "Bytes of datagrams received.", udp.bytesReceived)
         counter("udp_sent_total", "Datagrams sent.", udp.datagramsSent)

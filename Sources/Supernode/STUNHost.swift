@@ -8,6 +8,8 @@ final class STUNHost {
     let port: UDPPort
     private(set) var answered = 0
     private(set) var refused = 0
+    /// Where datagrams of the DHT go; it has limits of its own.
+    var dht: DHTHost?
     private let limits: (perSource: Int, total: Int)
     private var window = Instant.zero
     /// Answers in this window of one second. Its size is bounded by the limit for all.
@@ -22,6 +24,10 @@ final class STUNHost {
     }
 
     private func received(_ datagram: [UInt8], from source: TransportAddress) {
+        if datagram.first == UInt8(ascii: "d") {
+            dht?.received(datagram, from: source)
+            return
+        }
         let now = Instant(port.eventLoop.now)
         if now - window >= .seconds(1) {
             window = now

@@ -1,3 +1,4 @@
+public import DHT
 public import Gun
 public import SwarmBase
 public import SwarmTransport
@@ -25,6 +26,10 @@ public struct SupernodeConfiguration: Sendable {
     public var store: SQLiteStoreConfiguration
     /// STUN requests a second that are answered, for one source and in all.
     public var stunRequestsPerSecond = (perSource: 50, total: 5000)
+    /// The bounds of the DHT node on the UDP port; `nil` for none.
+    public var dht: DHTConfiguration?
+    /// Nodes of the DHT to begin with; none when this is the first.
+    public var dhtBootstrap: [(host: String, port: UInt16)] = []
     /// TCP connections at a time.
     public var maximumConnections = 8192
     /// Bytes of WebSocket messages that have come in part, over all connections; beyond, the one with the most is cut.
@@ -38,6 +43,13 @@ public struct SupernodeConfiguration: Sendable {
         self.dataDirectory = dataDirectory
         relay.rule = .userSpace()
         store = SQLiteStoreConfiguration()
+        var dht = DHTConfiguration()
+        dht.isReachable = true
+        // Everybody begins here: libtorrent's sizes, and the bandwidth of a server.
+        dht.bucketSizes = [128, 64, 32, 16, 8]
+        dht.service.bytesPerSecond = (1_000_000, 4_000_000)
+        dht.service.sources = 65_536
+        self.dht = dht
         // The relay bounds what waits for the disk by itself, at 128 MiB.
         store.maximumPendingBytes = 256 << 20
     }

@@ -62,7 +62,14 @@ final class SupernodeLoop {
                     throw SupernodeError.alreadyUsed
                 }
                 self.server = server
-                self.stun = STUNHost(port: udp, limits: self.configuration.stunRequestsPerSecond)
+                let stun = STUNHost(port: udp, limits: self.configuration.stunRequestsPerSecond)
+                self.stun = stun
+                if let configuration = self.configuration.dht {
+                    let dht = DHTHost(
+                        port: udp, configuration: configuration, bootstrap: self.configuration.dhtBootstrap)
+                    stun.dht = dht
+                    dht.start()
+                }
                 return address.port
             }.nonisolated()
         }.flatMapError { error in
@@ -128,7 +135,7 @@ final class SupernodeLoop {
         MetricsText.write(
             status: status, core: relay.core, expiredInStore: relay.expiredInStore,
             tracker: tracker.core.counters, http: server?.counters ?? .init(), udp: stun?.port.counters ?? .init(),
-            stunRefused: stun?.refused ?? 0, storeFailures: relay.storeFailures)
+            stunRefused: stun?.refused ?? 0, dht: stun?.dht?.node, storeFailures: relay.storeFailures)
     }
 
     // MARK: The end
@@ -139,6 +146,7 @@ final class SupernodeLoop {
     func stop() -> EventLoopFuture<SQLiteStore?> {
         isStopped = true
         peers.stop()
+        stun?.dht?.stop()
         stun?.port.close()
         let closed = server?.stop() ?? eventLoop.makeSucceededVoidFuture()
         return closed.assumeIsolated().flatMap { self.relay.stop() }.map {

@@ -54,8 +54,10 @@ extension SwarmEngine {
 
     func day(_ now: Instant) -> Int { Int(wall(now) / 86_400_000) }
 
-    func isFresh(_ timestamp: UInt64, now: Instant) -> Bool {
-        abs(Double(timestamp) - wall(now)) <= configuration.freshness.milliseconds
+    func isFresh(_ timestamp: UInt64, for freshness: Duration? = nil, now: Instant) -> Bool {
+        let age = wall(now) - Double(timestamp)
+        return age <= (freshness ?? configuration.freshness).milliseconds
+            && -age <= configuration.freshness.milliseconds
     }
 
     /// Takes a sealed presence record that a plane brought.
@@ -73,10 +75,13 @@ extension SwarmEngine {
 
     /// Takes a presence record whose signature is good.
     ///
+    /// - Parameter freshness: how old it may be, where that is not ``SwarmEngineConfiguration/freshness``.
     /// - Returns: the member it tells of, when it is fresh.
-    mutating func takePresence(_ record: PresenceRecord, plane: Plane, now: Instant) -> Member? {
+    mutating func takePresence(
+        _ record: PresenceRecord, plane: Plane, freshness: Duration? = nil, now: Instant
+    ) -> Member? {
         guard record.peer != peerID else { return nil }
-        guard isFresh(record.timestamp, now: now) else {
+        guard isFresh(record.timestamp, for: freshness, now: now) else {
             refuse(.stale)
             return nil
         }
@@ -162,6 +167,7 @@ extension SwarmEngine {
                 firstCounter: UInt64(max(0, (now - startedAt).nanosecondsClamped)))
             sessionKeys[cipher.peerKeyID] = member.peer
             member.cipher = cipher
+            openMailbox(of: member, with: key)
         } catch {
             refuse(error)
             return false
@@ -200,5 +206,6 @@ extension SwarmEngine {
     private mutating func forgetKeys(of member: Member) {
         if let cipher = member.cipher { sessionKeys[cipher.peerKeyID] = nil }
         member.cipher = nil
+        dht?.closeMailbox(of: member.peer)
     }
 }

@@ -74,6 +74,7 @@ extension SwarmEngine {
             }
             sendDirect(Session.byePacket(), to: member, now: now)
         }
+        keepDHTTable(now: now)
         isLeaving = true
         publishPresence(now: now)
         trackers.stop(now: now)

@@ -65,7 +65,8 @@ extension SwarmEngine {
             try openChannel(on: connection, now: now)
             let description = try connection.peerConnection.createOffer(now: now)
             member.negotiation.offered(
-                connection.id, wall: UInt64(max(0, wall(now))), deadline: now + .seconds(20))
+                connection.id, wall: UInt64(max(0, wall(now))),
+                deadline: now + .seconds(usesMail(with: member) ? 60 : 20))
             signal(.offer(sdp: description.sdp), about: connection.id, to: member, repeating: true, now: now)
             drain(connection, now: now)
         } catch {
@@ -179,7 +180,9 @@ extension SwarmEngine {
             let description = try connection.peerConnection.accept(
                 offer: SessionDescription(kind: .offer, parsing: sdp), now: now)
             member.negotiation.answered(
-                connection.id, attempt: offer.attempt, deadline: now + configuration.connectTimeout)
+                connection.id, attempt: offer.attempt,
+                // A mailbox is read every few seconds.
+                deadline: now + configuration.connectTimeout * (usesMail(with: member) ? 3 : 1))
             member.lastAnswer = signal(
                 .answer(sdp: description.sdp), about: connection.id, to: member, repeating: false, now: now)
             drain(connection, now: now)
@@ -347,8 +350,9 @@ extension SwarmEngine {
     ) -> [UInt8]? {
         guard let key = member.presence?.sessionKey else { return nil }
         do {
-            let sealed = try signal(content, about: connection, to: member, now: now)
-                .sealed(by: identity, to: key, topic: topic)
+            let signal = signal(content, about: connection, to: member, now: now)
+            let sealed = try signal.sealed(by: identity, to: key, topic: topic)
+            post(signal, to: member, now: now)
             send(.signal(sealed), to: member, now: now)
             if repeating { member.resend = (sealed, now + .seconds(1), 1) }
             return sealed

@@ -43,6 +43,7 @@ extension SwarmEngine {
     ///
     /// - Parameter records: every key and value that is kept, in any order. What does not parse is passed over.
     public mutating func restore(_ records: [(key: String, value: [UInt8])], now: Instant) {
+        if let table = records.first(where: { $0.key == Self.dhtTableKey }) { dht?.restore(table.value, now: now) }
         var messages: [PeerID: [(number: UInt64, sequence: UInt64, content: MessageContent)]] = [:]
         var outbound: [PeerID: (stream: UInt64, nextMessage: UInt64, next: UInt64)] = [:]
         var inbound: [PeerID: (stream: UInt64, next: UInt64)] = [:]

@@ -5,6 +5,7 @@ import Tracker
 extension SwarmEngine {
     mutating func drainTrackers(now: Instant) {
         while let event = trackers.pollEvent(now: now) {
+            if case .warning = event {} else { trackersSpokeAt = now }
             switch event {
             case .wantsOffers(let count, let tracker):
                 // Offer ids are random: the connection's own is inside the sealed offer, where the tracker does not see it.

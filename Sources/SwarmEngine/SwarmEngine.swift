@@ -37,6 +37,11 @@ public struct SwarmEngine: ~Copyable {
     // Planes.
     var gun: GunPlane
     var trackers: TrackerPlane
+    var dht: DHTPlane?
+    var keepTableAt: Instant
+    /// A tracker said something lately: offers through it need no mailbox.
+    var trackersSpokeAt: Instant?
+    var trackersSpeak = false
     var datagrams: DatagramPlane
     var lan: LANPlane
     var knownPeers: [PeerID: KnownPeer] = [:]
@@ -86,6 +91,10 @@ public struct SwarmEngine: ~Copyable {
         trackers = TrackerPlane(
             trackers: configuration.trackers, firstLink: configuration.relays.count, infoHash: topic.infoHash,
             entropy: self.entropy.fork(), now: now)
+        dht =
+            configuration.usesDHT && configuration.usesConnections
+            ? DHTPlane(entropy: self.entropy.fork(), now: now) : nil
+        keepTableAt = now + .seconds(60)
         datagrams = DatagramPlane(entropy: self.entropy.fork())
         lan = LANPlane(
             isUsed: configuration.usesLocalNetwork && configuration.usesConnections, entropy: self.entropy.fork())
@@ -128,6 +137,8 @@ public struct SwarmEngine: ~Copyable {
         let hosts = addresses.enumerated().map { Candidate.host($1, rank: UInt16(clamping: $0)) }
         addLocalCandidates((configuration.paths.contains(.direct) ? hosts : []) + others, now: now)
         if let port = addresses.first?.port { lan.start(port: port, now: now) }
+        dht?.setHostAddresses(addresses, now: now)
+        drainDHT(now: now)
         if !isFirst { networkChanged(now: now) }
     }
 
@@ -150,7 +161,11 @@ public struct SwarmEngine: ~Copyable {
             drainSTUN(now: now)
         case .signaling:
             if relay == nil { receive(signaling: datagram, from: source, now: now) }
-        case .bindingRequest, .channelData, .dht, .dropped:
+        case .dht:
+            guard relay == nil else { return }
+            dht?.handle(datagram: datagram, from: source, now: now)
+            drainDHT(now: now)
+        case .bindingRequest, .channelData, .dropped:
             break
         }
     }
@@ -211,6 +226,7 @@ public struct SwarmEngine: ~Copyable {
         drainGun(now: now)
         trackers.handleTimeout(now: now)
         drainTrackers(now: now)
+        runDHT(now: now)
         sayHellos(now: now)
         announceOnLAN(now: now)
         if now >= presenceAt, !isLeaving { announcePresence(now: now) }
@@ -236,6 +252,7 @@ public struct SwarmEngine: ~Copyable {
         var next: Instant? = .earlier(gun.nextTimeout, .earlier(trackers.nextTimeout, stun.nextTimeout))
         next = .earlier(next, turn.nextTimeout)
         if !isLeaving { next = .earlier(next, .earlier(presenceAt, .earlier(datagrams.nextTimeout, lan.nextTimeout))) }
+        if dht != nil, !isLeaving { next = .earlier(next, .earlier(dht?.nextTimeout, keepTableAt)) }
         for connection in connections.values {
             next = .earlier(next, connection.peerConnection.nextTimeout)
             if connection.peer == nil { next = .earlier(next, connection.expiresAt) }

@@ -10,6 +10,8 @@ public struct SwarmEngineConfiguration: Sendable {
     public var relays: [String] = []
     /// STUN servers asked for the reflexive address of the socket.
     public var stunServers: [TransportAddress] = []
+    /// Whether the mainline DHT is used.
+    public var usesDHT = false
     /// Whether members are looked for on the local network (BEP 14).
     public var usesLocalNetwork = false
     /// The paths that may carry messages. Signals still travel over every plane.

@@ -72,7 +72,7 @@ public actor Swarm {
         infoHash = topic.infoHash
         trackers = Self.sites(invite.trackers, configuration.trackers)
         relays = Self.sites(invite.relays, configuration.relays)
-        needsNoServer = configuration.usesLocalNetwork
+        needsNoServer = configuration.usesLocalNetwork || configuration.usesDHT
         let reading = ReadingNode()
         events = SwarmEvents(
             mailbox: EventMailbox(high: configuration.mostUnreadEvents) { reading.keepsUp() })

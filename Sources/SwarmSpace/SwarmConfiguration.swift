@@ -14,6 +14,11 @@ public struct SwarmConfiguration: Sendable {
     public var relays: [String] = []
     /// STUN servers, `HOST:PORT` each.
     public var stunServers: [String] = []
+    /// Whether members are looked for, and signals exchanged, through the mainline DHT.
+    public var usesDHT = true
+    /// Nodes of the DHT to begin with, `HOST:PORT` each; when there are none, and none are known from an earlier run, the public
+    /// ones of ``publicDHTNodes``.
+    public var dhtBootstrap: [String] = []
     /// TURN servers, through which a member is reached that no direct path leads to.
     public var turnServers: [TURNServerConfiguration] = []
     /// The paths that may carry messages. Signals still travel by every plane.
@@ -33,6 +38,11 @@ public struct SwarmConfiguration: Sendable {
 
     public init() {}
 
+    /// The usual ways into the public DHT.
+    public static let publicDHTNodes = [
+        "router.bittorrent.com:6881", "dht.transmissionbt.com:6881", "dht.libtorrent.org:25401",
+    ]
+
     /// How many relays, and how many trackers, are used at most.
     static let mostSites = 32
 
@@ -51,6 +61,11 @@ public struct SwarmConfiguration: Sendable {
             throw SwarmError(
                 .invalidConfiguration,
                 "\(server) is no STUN server: give a host and a port, such as stun.example.org:3478")
+        }
+        for node in dhtBootstrap where MagnetLink.Endpoint(node) == nil {
+            throw SwarmError(
+                .invalidConfiguration,
+                "\(node) is no node of the DHT: give a host and a port, such as node.example.org:7750")
         }
         for server in turnServers {
             guard server.location != nil else {

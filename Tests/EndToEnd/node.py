@@ -55,10 +55,13 @@ class Member(JSONProcess):
         tracker: str | None = None,
         relay: str | None = None,
         lan: bool = False,
+        dht: str | None = None,
     ) -> None:
-        self._again = (swarm, options, host, data, tracker, relay, lan)
-        arguments = ["join", swarm, "--json", "--name", self.name, "--no-dht"]
+        """`dht`: the node of the DHT to begin with; without one the DHT is not used."""
+        self._again = (swarm, options, host, data, tracker, relay, lan, dht)
+        arguments = ["join", swarm, "--json", "--name", self.name]
         arguments += [] if lan else ["--no-lan"]
+        arguments += ["--dht-bootstrap", dht] if dht else ["--no-dht"]
         arguments += ["--data", str(data)] if data else []
         arguments += ["--tracker", tracker] if tracker else []
         arguments += ["--relay", relay] if relay else []
@@ -68,9 +71,9 @@ class Member(JSONProcess):
 
     async def again(self) -> Member:
         """The same member, started anew after its end with the same data."""
-        swarm, options, host, data, tracker, relay, lan = self._again
+        swarm, options, host, data, tracker, relay, lan, dht = self._again
         successor = Member(self.name)
-        await successor.join(swarm, *options, host=host, data=data, tracker=tracker, relay=relay, lan=lan)
+        await successor.join(swarm, *options, host=host, data=data, tracker=tracker, relay=relay, lan=lan, dht=dht)
         assert successor.id == self.id, "another identity after a restart with the same --data"
         return successor
 

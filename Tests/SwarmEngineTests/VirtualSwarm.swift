@@ -1,4 +1,5 @@
 import CVirtualClock
+import DHT
 import DTLS
 import Gun
 import JSON
@@ -18,6 +19,7 @@ final class VirtualSwarm {
         case datagram([UInt8], from: TransportAddress)
         case toRelay([UInt8], LinkID)
         case toTracker([UInt8], TrackerLinkID)
+        case toDHT([UInt8], from: TransportAddress, index: Int)
         case frame([UInt8], SwarmLink, epoch: Int)
         case opened(SwarmLink, epoch: Int)
         case closed(SwarmLink)
@@ -63,6 +65,10 @@ final class VirtualSwarm {
     private var entropy: Entropy
     private var relay: GunRelay?
     private var tracker: TrackerServer?
+    /// Nodes of the DHT on the internet.
+    private(set) var dht: [DHTNode] = []
+    /// Datagrams of members to members that vanish.
+    var vanishes: ([UInt8]) -> Bool = { _ in false }
     private var queue: [Delivery] = []
     private var order = 0
     private let configure: (inout SwarmEngineConfiguration) -> Void
@@ -162,6 +168,39 @@ final class VirtualSwarm {
         relay = GunRelay(configuration: configuration, entropy: entropy.fork())
     }
 
+    /// Nodes of a DHT, each in a network of its own; all begin with the first.
+    func startDHT(count: Int) {
+        var configuration = DHTConfiguration()
+        configuration.isReachable = true
+        for index in 0..<count {
+            var node = DHTNode(configuration: configuration, entropy: entropy.fork(), now: now)
+            if index > 0 { node.addBootstrap(dhtAddress(0), now: now) }
+            dht.append(node)
+        }
+        run(for: .seconds(10))
+    }
+
+    func dhtAddress(_ index: Int) -> TransportAddress {
+        TransportAddress(.v4(0xc612_0001 + UInt32(index) << 8), port: 7750)
+    }
+
+    private func drainDHT(_ index: Int) {
+        while let transmit = dht[index].pollTransmit() { send(transmit, from: dhtAddress(index), index: nil) }
+        while dht[index].pollEvent() != nil {}
+    }
+
+    /// - Parameter index: of the member that sends; `nil` for a node of the DHT.
+    private func send(_ transmit: Transmit, from source: TransportAddress, index: Int?) {
+        if let number = dht.indices.first(where: { dhtAddress($0) == transmit.destination }) {
+            enqueue(.toDHT(transmit.payload, from: source, index: number), to: nil)
+            return
+        }
+        guard let peer = nodes.first(where: { $0.address == transmit.destination && $0.isRunning }) else { return }
+        if let index, cutPairs.contains([index, peer.index]) || vanishes(transmit.payload) { return }
+        guard Double.random(in: 0..<1, using: &entropy) >= loss else { return }
+        enqueue(.datagram(transmit.payload, from: source), to: peer)
+    }
+
     // MARK: Commands
 
     func send(_ text: String, from: Node, to: Node) throws -> UInt64 {
@@ -199,6 +238,7 @@ final class VirtualSwarm {
             var next = queue.map(\.at).min()
             for node in nodes where node.isRunning { next = .earlier(next, node.engine.nextTimeout) }
             next = .earlier(next, .earlier(relay?.nextTimeout, tracker?.nextTimeout))
+            for node in dht { next = .earlier(next, node.nextTimeout) }
             guard let next, next <= end else { break }
             turns = next > now ? 0 : turns + 1
             guard turns < 20_000 else {
@@ -216,6 +256,11 @@ final class VirtualSwarm {
                 guard let at = node.engine.nextTimeout, at <= now else { continue }
                 node.engine.handleTimeout(now: now)
                 drain(node)
+            }
+            for index in dht.indices {
+                guard let at = dht[index].nextTimeout, at <= now else { continue }
+                dht[index].handleTimeout(now: now)
+                drainDHT(index)
             }
             relay?.handleTimeout(now: now, wall: wall)
             tracker?.handleTimeout(now: now)
@@ -276,12 +321,7 @@ final class VirtualSwarm {
                 close(link, of: node)
             }
         }
-        while let transmit = node.engine.pollTransmit() {
-            guard let peer = nodes.first(where: { $0.address == transmit.destination && $0.isRunning }),
-                !cutPairs.contains([node.index, peer.index]), Double.random(in: 0..<1, using: &entropy) >= loss
-            else { continue }
-            enqueue(.datagram(transmit.payload, from: node.address), to: peer)
-        }
+        while let transmit = node.engine.pollTransmit() { send(transmit, from: node.address, index: node.index) }
         while let event = node.engine.pollEvent() { node.events.append((now, event)) }
         drainServers()
     }
@@ -309,6 +349,9 @@ final class VirtualSwarm {
         switch delivery.payload {
         case .toRelay(let frame, let link): relay?.receive(frame: frame, on: link, now: now, wall: wall)
         case .toTracker(let frame, let link): tracker?.receive(frame, on: link, now: now)
+        case .toDHT(let bytes, let source, let index):
+            dht[index].handle(datagram: bytes, from: source, now: now)
+            drainDHT(index)
         case .datagram(let bytes, let source):
             guard let node = delivery.node.map({ nodes[$0] }), node.isRunning else { return }
             node.engine.handle(datagram: bytes, from: source, now: now)

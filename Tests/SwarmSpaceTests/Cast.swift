@@ -51,6 +51,7 @@ struct Stage {
         var configuration = SwarmConfiguration()
         // Swarms of other tests have the same name.
         configuration.usesLocalNetwork = false
+        configuration.usesDHT = false
         configuration.name = name
         configuration.relays = [url]
         configuration.includesLoopback = true

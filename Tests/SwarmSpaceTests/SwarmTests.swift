@@ -194,6 +194,7 @@ import Testing
     @Test func aRelayThatIsNotThereIsTold() async throws {
         var configuration = SwarmConfiguration()
         configuration.usesLocalNetwork = false
+        configuration.usesDHT = false
         configuration.relays = ["ws://127.0.0.1:9/gun"]
         configuration.trackers = ["ws://127.0.0.1:9/"]
         let alice = try await Swarm.join(Invite("meadow"), configuration: configuration)
@@ -206,6 +207,7 @@ import Testing
     @Test func relaysAreUsedOnceEach() async throws {
         var configuration = SwarmConfiguration()
         configuration.usesLocalNetwork = false
+        configuration.usesDHT = false
         configuration.relays = ["ws://127.0.0.1:9/a", "ws://127.0.0.1:9/b"]
         let link =
             "magnet:?xt=urn:btih:\(InviteTests.hash)&x.gun=ws%3A%2F%2F127.0.0.1%3A9%2Fb&x.gun=ws%3A%2F%2F127.0.0.1%3A9%2Fc"

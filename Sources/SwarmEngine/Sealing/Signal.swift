@@ -130,7 +130,7 @@ struct Signal: Equatable, Sendable {
 }
 
 extension Signal.Content {
-    fileprivate var kind: UInt8 {
+    var kind: UInt8 {
         switch self {
         case .offer: 1
         case .answer: 2
@@ -140,7 +140,7 @@ extension Signal.Content {
         }
     }
 
-    fileprivate var body: [UInt8] {
+    var body: [UInt8] {
         switch self {
         case .offer(let sdp), .answer(let sdp): Array(sdp.utf8)
         case .candidates(let ufrag, let lines): Array(([ufrag] + lines).joined(separator: "\n").utf8)
@@ -148,7 +148,7 @@ extension Signal.Content {
         }
     }
 
-    fileprivate init?(kind: UInt8, body: [UInt8]) {
+    init?(kind: UInt8, body: [UInt8]) {
         let text = String(decoding: body, as: UTF8.self)
         switch kind {
         case 1: self = .offer(sdp: text)

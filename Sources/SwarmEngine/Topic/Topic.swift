@@ -68,6 +68,12 @@ public struct Topic: Sendable {
         return hash
     }
 
+    /// The infohash that members announce themselves for in the DHT on one day.
+    func dhtHash(day: Int) -> [UInt8] { Self.expand(root, "dht \(day)", count: 20) }
+
+    /// The seed of the Ed25519 key under which members leave their presence records in the DHT on one day.
+    func dhtSeed(day: Int) -> [UInt8] { Self.expand(root, "dht presence \(day)", count: 32) }
+
     /// A member's name inside the souls of this swarm: says nothing to those who do not know the topic.
     func tag(of peer: PeerID) -> String { Self.expand(root, "tag \(peer)", count: 9).base64URL }
 

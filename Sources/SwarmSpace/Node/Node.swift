@@ -55,6 +55,7 @@ final class Node {
         settings.paths = configuration.paths
         settings.isDurable = kept.store != nil
         settings.usesLocalNetwork = configuration.usesLocalNetwork
+        settings.usesDHT = configuration.usesDHT
         let now = Instant(eventLoop.now)
         engine = SwarmEngine(
             configuration: settings, topic: topic, identity: kept.identity, certificate: certificate, entropy: .system,
@@ -102,6 +103,7 @@ final class Node {
         }
         for server in configuration.stunServers.compactMap({ MagnetLink.Endpoint($0) }) { findSTUNServer(server) }
         for server in configuration.turnServers { findTURNServer(server) }
+        findDHT()
         timeout()
     }
 
@@ -143,6 +145,14 @@ final class Node {
     private func findTURNServer(_ server: TURNServerConfiguration) {
         guard let location = server.location else { return }
         find("TURN server", host: location.host, port: location.port) { $0.addTURNServer(server, at: $1) }
+    }
+
+    private func findDHT() {
+        guard configuration.usesDHT else { return }
+        let nodes = configuration.dhtBootstrap.isEmpty ? SwarmConfiguration.publicDHTNodes : configuration.dhtBootstrap
+        for node in nodes.compactMap({ MagnetLink.Endpoint($0) }) {
+            find("DHT node", host: node.host, port: node.port) { $0.engine.addDHTBootstrap($1, now: $0.now) }
+        }
     }
 
     private func addTURNServer(_ server: TURNServerConfiguration, at address: TransportAddress) {

@@ -140,6 +140,7 @@ struct DemoScenario: Sendable {
                 group.addTask {
                     var configuration = SwarmConfiguration()
                     configuration.usesLocalNetwork = false
+                    configuration.usesDHT = false
                     configuration.name = name
                     configuration.trackers = [endpoints.tracker]
                     configuration.relays = [endpoints.gun]

@@ -66,8 +66,14 @@ struct JoinCommand: AsyncParsableCommand {
             valueName: "directory"))
     var data: String?
 
-    @Flag(name: .customLong("no-dht"), help: "Do not use the DHT; this version has none.")
+    @Flag(name: .customLong("no-dht"), help: "Do not use the mainline DHT.")
     var noDHT = false
+
+    @Option(
+        name: .customLong("dht-bootstrap"),
+        help: ArgumentHelp(
+            "A node of the DHT to begin with. May be repeated. (default: the public ones)", valueName: "host:port"))
+    var dhtBootstrap: [String] = []
 
     @Flag(name: .customLong("no-lan"), help: "Do not look for members on the local network.")
     var noLAN = false
@@ -88,9 +94,9 @@ struct JoinCommand: AsyncParsableCommand {
             throw ValidationError(error.message)
         }
         let relays = invite.relays + relay
-        if relays.isEmpty, invite.trackers.isEmpty, tracker.isEmpty, noLAN, data == nil {
+        if relays.isEmpty, invite.trackers.isEmpty, tracker.isEmpty, noLAN, noDHT, data == nil {
             throw ValidationError(
-                "nobody can be found without a tracker, a relay or the local network: give --tracker or --relay, or leave out --no-lan"
+                "nobody can be found without a tracker, a relay, the DHT or the local network: give --tracker or --relay, or leave out --no-dht or --no-lan"
             )
         }
         if relays.isEmpty, try settings().paths == [.relay] {
@@ -109,6 +115,8 @@ struct JoinCommand: AsyncParsableCommand {
             TURNServerConfiguration(url: $0, username: turnUser ?? "", password: turnPassword ?? "")
         }
         configuration.usesLocalNetwork = !noLAN
+        configuration.usesDHT = !noDHT
+        configuration.dhtBootstrap = dhtBootstrap
         configuration.port = port
         configuration.dataDirectory = data
         if let only {

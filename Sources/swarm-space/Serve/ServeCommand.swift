@@ -1,5 +1,6 @@
 import ArgumentParser
 import Logging
+import Magnet
 import Supernode
 import SwarmBase
 import SwarmTransport
@@ -73,8 +74,15 @@ struct ServeCommand: AsyncParsableCommand {
             "The host name in the URLs that are printed. (default: an address of this machine)", valueName: "name"))
     var publicName: String?
 
-    @Flag(name: .customLong("no-dht"), help: "Serve no DHT node; this version has none.")
+    @Flag(name: .customLong("no-dht"), help: "Serve no DHT node.")
     var noDHT = false
+
+    @Option(
+        name: .customLong("dht-bootstrap"),
+        help: ArgumentHelp(
+            "A node of the DHT to begin with. May be repeated. (default: none; this one is where others begin)",
+            valueName: "host:port"))
+    var dhtBootstrap: [String] = []
 
     @Flag(help: "Print the ready line as one JSON object.")
     var json = false
@@ -102,6 +110,9 @@ struct ServeCommand: AsyncParsableCommand {
             throw ValidationError("--public-name \(publicName): give a host name, such as node.example.org")
         }
         if data?.isEmpty == true { throw ValidationError("--data: give a directory") }
+        for node in dhtBootstrap where MagnetLink.Endpoint(node) == nil {
+            throw ValidationError("--dht-bootstrap \(node): give a host and a port, such as node.example.org:7750")
+        }
     }
 
     func run() async throws {
@@ -133,6 +144,8 @@ struct ServeCommand: AsyncParsableCommand {
         configuration.limitAddresses(
             connections: connectionsPerAddress, messagesPerSecond: messagesPerAddress,
             writtenMegabytesPerHour: writtenPerAddress)
+        if noDHT { configuration.dht = nil }
+        configuration.dhtBootstrap = dhtBootstrap.compactMap { MagnetLink.Endpoint($0) }.map { ($0.host, $0.port) }
         if let tlsCert, let tlsKey { configuration.tls = (tlsCert, tlsKey) }
         return configuration
     }
