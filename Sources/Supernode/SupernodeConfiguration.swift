@@ -26,7 +26,7 @@ public struct SupernodeConfiguration: Sendable {
     /// STUN requests a second that are answered, for one source and in all.
     public var stunRequestsPerSecond = (perSource: 50, total: 5000)
     /// TCP connections at a time.
-    public var maximumConnections = 8192
+    public var maximumConnections = 40_000
     /// TCP connections at a time from one address; loopback is free.
     public var maximumConnectionsPerAddress = 512
 

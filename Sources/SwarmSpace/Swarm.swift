@@ -3,7 +3,7 @@ public import JSON
 public import Magnet
 import NIOCore
 import NIOPosix
-import SwarmBase
+public import SwarmBase
 public import SwarmEngine
 import SwarmTransport
 
@@ -224,6 +224,10 @@ public actor Swarm {
         public var refusals: [Refusal: Int]
         public var datagramsSent: Int
         public var datagramsReceived: Int
+        /// How it stands with each way of finding members and of being reached.
+        public var planes: [PlaneStatus]
+        /// The addresses of this machine at which the socket is reached.
+        public var hostAddresses: [TransportAddress]
     }
 
     /// How it stands now; `nil` after `leave`.
@@ -231,7 +235,8 @@ public actor Swarm {
         node.map {
             Status(
                 port: $0.boundPort, links: $0.linkStatus, refusals: $0.engine.refusals,
-                datagramsSent: $0.counters.datagramsSent, datagramsReceived: $0.counters.datagramsReceived)
+                datagramsSent: $0.counters.datagramsSent, datagramsReceived: $0.counters.datagramsReceived,
+                planes: $0.planes, hostAddresses: $0.hostAddresses)
         }
     }
 

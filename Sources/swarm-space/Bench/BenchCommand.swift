@@ -11,6 +11,7 @@ struct BenchCommand: AsyncParsableCommand {
             EXAMPLES
               swarm-space bench webrtc
               swarm-space bench layers
+              swarm-space bench tracker ws://other.example.org:8000/
             """,
-        subcommands: [WebRTCBench.self, LayersBench.self, IdlePeersCommand.self])
+        subcommands: [WebRTCBench.self, TrackerBench.self, LayersBench.self, IdlePeersCommand.self])
 }
