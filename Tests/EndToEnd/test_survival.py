@@ -107,7 +107,7 @@ async def survive(alive: tuple[str, ...], hosts: list[Host], processes: list[JSO
 @pytest.mark.timeout(600)
 async def test_any_plane_suffices(hosts: list[Host], processes: list[JSONProcess], tmp_path: Path, capsys) -> None:
     with_dht = await has_dht()
-    supernode = Supernode(ADDRESS, tmp_path / "serve", dht=True) if with_dht else Supernode(ADDRESS, tmp_path / "serve")
+    supernode = Supernode(ADDRESS, tmp_path / "serve", dht=with_dht)
     processes.append(supernode)
     await supernode.serve()
     planes = PLANES if with_dht else tuple(plane for plane in PLANES if plane != "dht")
