@@ -30,9 +30,6 @@ public actor Swarm {
     /// The GUN relays in use: those of the invite and of the configuration.
     public nonisolated let relays: [String]
 
-    /// Whether members can be found without any of these trackers and relays.
-    public nonisolated let needsNoServer: Bool
-
     private let eventLoop: any EventLoop
     private let reading: ReadingNode
     private var node: Node?
@@ -72,7 +69,6 @@ public actor Swarm {
         infoHash = topic.infoHash
         trackers = Self.sites(invite.trackers, configuration.trackers)
         relays = Self.sites(invite.relays, configuration.relays)
-        needsNoServer = configuration.usesLocalNetwork
         let reading = ReadingNode()
         events = SwarmEvents(
             mailbox: EventMailbox(high: configuration.mostUnreadEvents) { reading.keepsUp() })
