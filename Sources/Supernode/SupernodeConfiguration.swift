@@ -31,7 +31,7 @@ public struct SupernodeConfiguration: Sendable {
     /// Nodes of the DHT to begin with; none when this is the first.
     public var dhtBootstrap: [(host: String, port: UInt16)] = []
     /// TCP connections at a time.
-    public var maximumConnections = 8192
+    public var maximumConnections = 40_000
     /// Bytes of WebSocket messages that have come in part, over all connections; beyond, the one with the most is cut.
     public var maximumReceivingBytes = 64 << 20
     /// TCP connections at a time from one address; loopback is free.

@@ -98,14 +98,20 @@ extension SwarmEngine {
     mutating func drainSTUN(now: Instant) {
         while let transmit = stun.pollTransmit() { transmits.append(transmit) }
         while let event = stun.pollEvent() {
-            guard case .reflexive(let address, let server) = event else { continue }
-            setReflexive(address, server: server, now: now)
+            switch event {
+            case .reflexive(let address, let server):
+                stunHealth[server]?.worked(now: now)
+                setReflexive(address, server: server, now: now)
+            case .unreachable(let server): stunHealth[server]?.failed("it does not answer")
+            case .mappingChanged: break
+            }
         }
     }
 
     /// A server sees the socket at this address now, and no more at the one it saw before.
     mutating func setReflexive(_ address: TransportAddress, server: TransportAddress, now: Instant) {
         let former = reflexive.updateValue(address, forKey: server)
+        notePort(now: now)
         if let former, former != address, !reflexive.values.contains(former) {
             localCandidates.removeAll { $0.kind == .serverReflexive && $0.address == former }
         }

@@ -17,6 +17,7 @@ extension SwarmEngine {
     /// Asks one more STUN server for the reflexive address of the socket: its name may take a while to resolve.
     public mutating func addSTUNServer(_ server: TransportAddress, now: Instant) {
         stun.addServer(server, now: now)
+        stunHealth[server, default: PlaneHealth()].began(now: now)
         drainSTUN(now: now)
     }
 }

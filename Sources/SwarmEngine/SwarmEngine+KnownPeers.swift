@@ -55,6 +55,23 @@ extension SwarmEngine {
         pendingWrites.append(StorageWrite(key: "peer/\(member.peer)", value: known.bytes))
     }
 
+    /// Notes the socket's port: the next run takes the same one if it is free, so that others find it there again.
+    public mutating func keepPort(_ port: UInt16) {
+        guard configuration.isDurable, port != 0, port != keptPort else { return }
+        keptPort = port
+        pendingWrites.append(StorageWrite(key: "port", value: [UInt8(port >> 8), UInt8(truncatingIfNeeded: port)]))
+    }
+
+    /// The port that an earlier run kept; 0 for none.
+    ///
+    /// - Parameter records: every key and value that is kept.
+    public static func keptPort(in records: [(key: [UInt8], value: [UInt8])]) -> UInt16 {
+        guard let kept = records.first(where: { $0.key == Array("port".utf8) })?.value, kept.count == 2 else {
+            return 0
+        }
+        return UInt16(kept[0]) << 8 | UInt16(kept[1])
+    }
+
     private mutating func forgetSurplusKnownPeers() {
         while knownPeers.count > Self.mostKnownPeers,
             let oldest = knownPeers.min(by: { $0.value.metAt < $1.value.metAt })

@@ -78,6 +78,8 @@ extension SwarmEngine {
         isLeaving = true
         publishPresence(now: now)
         trackers.stop(now: now)
+        announces.stop(now: now)
+        drainAnnounces(now: now)
         lan.stop()
         sayGoodByes(now: now)
         for connection in Array(connections.values) {

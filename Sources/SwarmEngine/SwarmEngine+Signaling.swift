@@ -48,6 +48,7 @@ extension SwarmEngine {
         trackers.networkChanged(now: now)
         gun.hurry(now: now)
         datagrams.networkChanged(now: now)
+        announces.hurry(now: now)
         for member in Array(members.values) {
             member.session.probe()
             if member.negotiation.phase == .connected { member.restart = (now, 0) }

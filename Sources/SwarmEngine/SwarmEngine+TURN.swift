@@ -25,6 +25,7 @@ extension SwarmEngine {
     public mutating func addTURNServer(_ server: TURNServer, name: String, now: Instant) -> TURNServerID? {
         guard configuration.paths.contains(.turn), !isLeaving, let id = turn.addServer(server) else { return nil }
         turnServerNames[id] = name
+        turnHealth[id, default: PlaneHealth()].began(now: now)
         turn.retain(id, by: Self.standby, now: now)
         drainTURN(now: now)
         return id
@@ -75,17 +76,22 @@ extension SwarmEngine {
     private mutating func take(_ event: TURNEvent, now: Instant) {
         switch event {
         case .allocated(let id, let relayed, let mapped):
+            turnHealth[id]?.worked(now: now)
+            turnAddresses[id] = relayed
             let rank = UInt16(clamping: turn.servers.firstIndex(of: id) ?? 0)
             addLocalCandidates([.relayed(relayed, mapped: mapped, server: relayed.address, rank: rank)], now: now)
             // It may be the first address that this member can be reached at.
             for member in Array(members.values) { negotiate(with: member, now: now) }
-        case .lost(_, let relayed):
+        case .lost(let id, let relayed):
+            turnHealth[id]?.failed("it has taken the address back")
+            turnAddresses[id] = nil
             localCandidates.removeAll { $0.kind == .relayed && $0.address == relayed }
             for connection in Array(connections.values) {
                 connection.peerConnection.removeLocalCandidate(relayed, now: now)
                 drain(connection, now: now)
             }
         case .failed(let id, let reason):
+            turnHealth[id]?.failed("\(reason)")
             events.append(.warning("the TURN server \(turnServerNames[id] ?? "") \(reason)"))
         case .connect(let id, let address):
             streamActions.append(.open(id, address))

@@ -30,8 +30,11 @@ public struct SwarmEngine: ~Copyable {
     /// Where each STUN server sees the socket.
     var reflexive: [TransportAddress: TransportAddress] = [:]
     var stun: STUNBindingClient
+    var stunHealth: [TransportAddress: PlaneHealth] = [:]
     var turn: TURNClient
     var turnServerNames: [TURNServerID: String] = [:]
+    var turnHealth: [TURNServerID: PlaneHealth] = [:]
+    var turnAddresses: [TURNServerID: TransportAddress] = [:]
     var streamActions = FIFO<TURNStreamAction>()
 
     // Planes.
@@ -42,9 +45,11 @@ public struct SwarmEngine: ~Copyable {
     /// A tracker said something lately: offers through it need no mailbox.
     var trackersSpokeAt: Instant?
     var trackersSpeak = false
+    var announces: AnnouncePlane
     var datagrams: DatagramPlane
     var lan: LANPlane
     var knownPeers: [PeerID: KnownPeer] = [:]
+    var keptPort: UInt16?
     var seenSignals: SeenSignals
     var presenceAt: Instant
     var lastPresenceTimestamp: UInt64 = 0
@@ -85,12 +90,12 @@ public struct SwarmEngine: ~Copyable {
         self.entropy = entropy
         wallAtZero = wall - (now - .zero).milliseconds
         stun = STUNBindingClient(entropy: self.entropy.fork())
-        for server in configuration.stunServers { stun.addServer(server, now: now) }
         turn = TURNClient(entropy: self.entropy.fork())
         gun = GunPlane(relays: configuration.relays, entropy: self.entropy.fork(), now: now)
         trackers = TrackerPlane(
             trackers: configuration.trackers, firstLink: configuration.relays.count, infoHash: topic.infoHash,
-            entropy: self.entropy.fork(), now: now)
+            mostOpenOffers: configuration.mostOpenOffers, entropy: self.entropy.fork(), now: now)
+        announces = AnnouncePlane(infoHash: topic.infoHash, entropy: self.entropy.fork())
         dht =
             configuration.usesDHT && configuration.usesConnections
             ? DHTPlane(entropy: self.entropy.fork(), now: now) : nil
@@ -102,6 +107,10 @@ public struct SwarmEngine: ~Copyable {
         presenceAt = now
         startedAt = now
         followDays(now: now)
+        for server in configuration.stunServers { addSTUNServer(server, now: now) }
+        if configuration.usesConnections {
+            for url in configuration.httpTrackers { announces.addHTTP(url, now: now) }
+        }
     }
 
     /// Who this member is.
@@ -139,12 +148,14 @@ public struct SwarmEngine: ~Copyable {
         if let port = addresses.first?.port { lan.start(port: port, now: now) }
         dht?.setHostAddresses(addresses, now: now)
         drainDHT(now: now)
+        notePort(now: now)
         if !isFirst { networkChanged(now: now) }
     }
 
     /// A datagram came on the node's socket.
     public mutating func handle(datagram: [UInt8], from source: TransportAddress, now: Instant) {
         if turn.handle(datagram: datagram, from: source, now: now) { return drainTURN(now: now) }
+        if announces.handle(datagram, from: source, now: now) { return drainAnnounces(now: now) }
         route(datagram, from: source, via: nil, now: now)
     }
 
@@ -227,6 +238,8 @@ public struct SwarmEngine: ~Copyable {
         trackers.handleTimeout(now: now)
         drainTrackers(now: now)
         runDHT(now: now)
+        announces.handleTimeout(now: now)
+        drainAnnounces(now: now)
         sayHellos(now: now)
         announceOnLAN(now: now)
         if now >= presenceAt, !isLeaving { announcePresence(now: now) }
@@ -250,7 +263,7 @@ public struct SwarmEngine: ~Copyable {
     /// When `handleTimeout` is due.
     public var nextTimeout: Instant? {
         var next: Instant? = .earlier(gun.nextTimeout, .earlier(trackers.nextTimeout, stun.nextTimeout))
-        next = .earlier(next, turn.nextTimeout)
+        next = .earlier(next, .earlier(turn.nextTimeout, announces.nextTimeout))
         if !isLeaving { next = .earlier(next, .earlier(presenceAt, .earlier(datagrams.nextTimeout, lan.nextTimeout))) }
         if dht != nil, !isLeaving { next = .earlier(next, .earlier(dht?.nextTimeout, keepTableAt)) }
         for connection in connections.values {

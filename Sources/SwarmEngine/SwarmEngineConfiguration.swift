@@ -6,6 +6,8 @@ public struct SwarmEngineConfiguration: Sendable {
     public var name = ""
     /// WebTorrent trackers, `ws:` or `wss:` URLs.
     public var trackers: [String] = []
+    /// Trackers of the BitTorrent kind, `http:` or `https:` URLs; those of UDP: see `SwarmEngine.addUDPTracker`.
+    public var httpTrackers: [String] = []
     /// GUN relays, `ws:`, `wss:`, `http:` or `https:` URLs.
     public var relays: [String] = []
     /// STUN servers asked for the reflexive address of the socket.
@@ -27,7 +29,7 @@ public struct SwarmEngineConfiguration: Sendable {
     /// How long a new peer connection may take from answer to open channel before another is tried.
     public var connectTimeout: Duration = .seconds(12)
     /// How many offers to whoever gets them wait at trackers at most.
-    public var mostOpenOffers = 20
+    public var mostOpenOffers = 50
     public var session = SessionConfiguration()
 
     public init() {}

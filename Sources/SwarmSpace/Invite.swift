@@ -43,7 +43,7 @@ public struct Invite: Sendable {
         }
         target = .infoHash(infoHash)
         name = link.displayName
-        trackers = link.trackers.filter { SwarmConfiguration.isTracker($0) }
+        trackers = link.trackers.filter { TrackerLocation($0) != nil }
         relays = link.gunRelays.filter { WebSocketURL($0) != nil }
     }
 

@@ -3,7 +3,7 @@ public import JSON
 public import Magnet
 import NIOCore
 import NIOPosix
-import SwarmBase
+public import SwarmBase
 public import SwarmEngine
 import SwarmTransport
 
@@ -29,9 +29,6 @@ public actor Swarm {
     public nonisolated let trackers: [String]
     /// The GUN relays in use: those of the invite and of the configuration.
     public nonisolated let relays: [String]
-
-    /// Whether members can be found without any of these trackers and relays.
-    public nonisolated let needsNoServer: Bool
 
     private let eventLoop: any EventLoop
     private let reading: ReadingNode
@@ -72,7 +69,6 @@ public actor Swarm {
         infoHash = topic.infoHash
         trackers = Self.sites(invite.trackers, configuration.trackers)
         relays = Self.sites(invite.relays, configuration.relays)
-        needsNoServer = configuration.usesLocalNetwork || configuration.usesDHT
         let reading = ReadingNode()
         events = SwarmEvents(
             mailbox: EventMailbox(high: configuration.mostUnreadEvents) { reading.keepsUp() })
@@ -224,6 +220,10 @@ public actor Swarm {
         public var refusals: [Refusal: Int]
         public var datagramsSent: Int
         public var datagramsReceived: Int
+        /// How it stands with each way of finding members and of being reached.
+        public var planes: [PlaneStatus]
+        /// The addresses of this machine at which the socket is reached.
+        public var hostAddresses: [TransportAddress]
     }
 
     /// How it stands now; `nil` after `leave`.
@@ -231,7 +231,8 @@ public actor Swarm {
         node.map {
             Status(
                 port: $0.boundPort, links: $0.linkStatus, refusals: $0.engine.refusals,
-                datagramsSent: $0.counters.datagramsSent, datagramsReceived: $0.counters.datagramsReceived)
+                datagramsSent: $0.counters.datagramsSent, datagramsReceived: $0.counters.datagramsReceived,
+                planes: $0.planes, hostAddresses: $0.hostAddresses)
         }
     }
 

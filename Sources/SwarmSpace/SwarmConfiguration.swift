@@ -8,7 +8,7 @@ import SwarmTransport
 public struct SwarmConfiguration: Sendable {
     /// The name others see, at most 64 bytes of UTF-8.
     public var name = ""
-    /// WebTorrent trackers beside those of the invite: `ws:` or `wss:` URLs.
+    /// Trackers beside those of the invite: WebTorrent's (`ws:`, `wss:`), and those of BitTorrent (`udp:`, `http:`, `https:`).
     public var trackers: [String] = []
     /// GUN relays beside those of the invite: `ws:`, `wss:`, `http:` or `https:` URLs.
     public var relays: [String] = []
@@ -48,9 +48,10 @@ public struct SwarmConfiguration: Sendable {
 
     /// Throws what is wrong with it, if anything; `Swarm.join` does that too.
     public func validate() throws(SwarmError) {
-        for url in trackers where !Self.isTracker(url) {
+        for url in trackers where TrackerLocation(url) == nil {
             throw SwarmError(
-                .invalidConfiguration, "\(url) is no tracker: give a WebSocket URL, such as wss://node.example.org/")
+                .invalidConfiguration,
+                "\(url) is no tracker: give its URL, such as wss://node.example.org/ or udp://tracker.example.org:6969")
         }
         for url in relays where WebSocketURL(url) == nil {
             throw SwarmError(
@@ -83,10 +84,5 @@ public struct SwarmConfiguration: Sendable {
             throw SwarmError(.invalidConfiguration, "the turn path needs a TURN server")
         }
         if paths.isEmpty { throw SwarmError(.invalidConfiguration, "no path is left to send messages by") }
-    }
-
-    /// Whether a tracker can be spoken to: those of a magnet link may be of other kinds.
-    static func isTracker(_ url: String) -> Bool {
-        ["ws", "wss"].contains(url.prefix { $0 != ":" }.lowercased()) && WebSocketURL(url) != nil
     }
 }

@@ -18,10 +18,11 @@ struct SwarmSpaceCommand: AsyncParsableCommand {
               swarm-space serve                   help others meet
               swarm-space invite NAME --tracker URL --relay URL
               swarm-space join LINK               join by the link, and chat
+              swarm-space doctor LINK             what works from here, and why not
             """,
         subcommands: [
             JoinCommand.self, DemoCommand.self, ServeCommand.self, InviteCommand.self, IDCommand.self, PairCommand.self,
-            BenchCommand.self,
+            DoctorCommand.self, BenchCommand.self,
         ])
 
     /// Runs the program. Errors are one line on standard error; the status says of which kind they are.

@@ -15,15 +15,14 @@ from processes import JSONProcess
 class Supernode(JSONProcess):
     """Tracker, GUN relay, STUN server and page on one port; keeps its port and its data when restarted."""
 
-    def __init__(self, address: str, data: Path, *options: str, name: str = "serve") -> None:
+    def __init__(self, address: str, data: Path, *options: str, name: str = "serve", dht: bool = False) -> None:
         super().__init__(name)
-        self._address, self._data, self._options = address, data, options
+        self._address, self._data, self._options, self._dht = address, data, options, dht
         self.port = 0
 
     async def serve(self) -> None:
-        await self.start(
-            "serve", "--json", "--no-dht", "--host", self._address, "--port", str(self.port), "--data", str(self._data), *self._options
-        )
+        dht = [] if self._dht else ["--no-dht"]
+        await self.start("serve", "--json", *dht, "--host", self._address, "--port", str(self.port), "--data", str(self._data), *self._options)
         self.ready = await self.log.wait("ready", timeout=20)
         self.http, self.gun, self.tracker = self.ready["http"], self.ready["gun"], self.ready["tracker"]
         self.udp_host, udp_port = self.ready["udp"].rsplit(":", 1)
@@ -35,7 +34,7 @@ class Supernode(JSONProcess):
 
     async def again(self) -> Supernode:
         """The same supernode, started anew after its end: same port, same data."""
-        successor = Supernode(self._address, self._data, *self._options, name=self.name)
+        successor = Supernode(self._address, self._data, *self._options, name=self.name, dht=self._dht)
         successor.port = self.port
         await successor.serve()
         return successor

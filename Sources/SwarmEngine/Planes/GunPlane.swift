@@ -16,6 +16,7 @@ struct GunPlane {
     private var client: GunClient
     private let urls: [String]
     private var redials: [Redial]
+    private var health: [PlaneHealth]
     private var open: Set<Int> = []
     private var actions = FIFO<LinkAction>()
     private var entropy: Entropy
@@ -25,10 +26,13 @@ struct GunPlane {
         client = GunClient(entropy: self.entropy.fork())
         urls = relays
         redials = relays.map { _ in Redial(now: now) }
+        health = relays.map { _ in PlaneHealth() }
     }
 
     /// Whether any relay is connected.
     var isConnected: Bool { !open.isEmpty }
+
+    var status: [PlaneStatus] { zip(urls, health).map { $1.status(.relay, $0) } }
 
     func owns(_ link: SwarmLink) -> Bool { link.index < urls.count }
 
@@ -37,11 +41,13 @@ struct GunPlane {
     mutating func opened(_ link: SwarmLink, now: Instant) {
         redials[link.index].opened(now: now)
         open.insert(link.index)
+        health[link.index].worked(now: now)
         client.linkOpened(LinkID(UInt64(link.index)), now: now)
     }
 
     mutating func closed(_ link: SwarmLink, now: Instant) {
         redials[link.index].closed(now: now, entropy: &entropy)
+        health[link.index].failed(nil)
         guard open.remove(link.index) != nil else { return }
         client.linkClosed(LinkID(UInt64(link.index)), now: now)
     }
@@ -59,6 +65,7 @@ struct GunPlane {
         for index in urls.indices {
             guard let at = redials[index].dialAt, now >= at else { continue }
             redials[index].dialing()
+            health[index].began(now: now)
             actions.append(.dial(SwarmLink(index: index), url: urls[index]))
         }
         if let at = client.nextTimeout, now >= at { client.handleTimeout(now: now, wall: wall) }

@@ -18,17 +18,24 @@ struct TrackerPlane {
         var client: TrackerClient
         var socket: TrackerSocket?
         var actions = FIFO<LinkAction>()
+        var health = PlaneHealth()
     }
 
     private var sites: [Site]
     private let firstLink: Int
     private let infoHash: InfoHash
 
-    init(trackers: [String], firstLink: Int, infoHash: InfoHash, entropy: Entropy, now: Instant) {
+    /// - Parameter mostOpenOffers: shared out among the trackers, so that none keeps another from getting some.
+    init(
+        trackers: [String], firstLink: Int, infoHash: InfoHash, mostOpenOffers: Int, entropy: Entropy, now: Instant
+    ) {
         var entropy = entropy
+        var settings = TrackerClientConfiguration()
+        let share = max(1, mostOpenOffers / max(1, trackers.count))
+        settings.openOffersPerSwarm = min(settings.openOffersPerSwarm, share)
         self.firstLink = firstLink
         self.infoHash = infoHash
-        sites = trackers.map { Site(url: $0, client: TrackerClient(entropy: entropy.fork())) }
+        sites = trackers.map { Site(url: $0, client: TrackerClient(configuration: settings, entropy: entropy.fork())) }
         for index in sites.indices { sites[index].client.join(infoHash, now: now) }
     }
 
@@ -43,6 +50,7 @@ struct TrackerPlane {
         withSite(link) { site in
             guard let socket = site.socket else { return }
             site.socket = nil
+            site.health.failed(nil)
             site.client.socketClosed(socket, now: now)
         }
     }
@@ -93,6 +101,7 @@ struct TrackerPlane {
                 switch event {
                 case .connect(let socket):
                     sites[index].socket = socket
+                    sites[index].health.began(now: now)
                     sites[index].actions.append(.dial(link, url: sites[index].url))
                 case .disconnect(let socket):
                     while let frame = sites[index].client.pollTransmit() {
@@ -108,10 +117,12 @@ struct TrackerPlane {
                 case .answer(let signal): return .answer(signal)
                 case .warning(let text): return .warning("tracker \(sites[index].url): \(text)")
                 case .incompatible(let wait):
+                    sites[index].health.failed("it closes the connection on every announce")
                     return .warning(
                         "tracker \(sites[index].url) closes the socket on every announce; tried again in "
                             + "\(wait.components.seconds / 60) min")
-                case .offerExpired, .announced: continue
+                case .announced: sites[index].health.worked(now: now)
+                case .offerExpired: continue
                 }
             }
         }
@@ -127,6 +138,8 @@ struct TrackerPlane {
         }
         return nil
     }
+
+    var status: [PlaneStatus] { sites.map { $0.health.status(.tracker, $0.url) } }
 
     private mutating func withSite(_ link: SwarmLink, _ body: (inout Site) -> Void) {
         let index = link.index - firstLink

@@ -18,6 +18,7 @@ final class Node {
     /// Members that some plane has told of, or that a session is up with, and that have not left.
     private(set) var present: Set<PeerID> = []
 
+    private let udpTrackers: [String]
     private var port: UDPPort
     private var portNumber: UInt16
     private var links: Links?
@@ -50,7 +51,14 @@ final class Node {
         store = kept.store
         var settings = SwarmEngineConfiguration()
         settings.name = configuration.name
-        settings.trackers = trackers
+        for url in trackers {
+            switch TrackerLocation(url) {
+            case .webSocket: settings.trackers.append(url)
+            case .http: settings.httpTrackers.append(url)
+            case .udp, nil: break
+            }
+        }
+        udpTrackers = trackers.filter { if case .udp = TrackerLocation($0) { true } else { false } }
         settings.relays = relays
         settings.paths = configuration.paths
         settings.isDurable = kept.store != nil
@@ -61,8 +69,11 @@ final class Node {
             configuration: settings, topic: topic, identity: kept.identity, certificate: certificate, entropy: .system,
             now: now, wall: MonotonicClock.wallMilliseconds)
         engine.restore(kept.records.map { (String(decoding: $0.key, as: UTF8.self), $0.value) }, now: now)
-        portNumber = configuration.port
-        port = UDPPort(eventLoop: eventLoop, configuration: UDPPortConfiguration(port: configuration.port))
+        // The port of the last run, if it is free: others may know us by it.
+        portNumber =
+            configuration.port == 0
+            ? SwarmEngine.keptPort(in: kept.records.map { ($0.key, $0.value) }) : configuration.port
+        port = UDPPort(eventLoop: eventLoop, configuration: UDPPortConfiguration(port: portNumber))
         timer = LoopTimer(eventLoop: eventLoop) { [weak self] in self?.timeout() }
         links = Links(eventLoop: eventLoop, logger: configuration.logger) { [weak self] in self?.take($0) }
         turnStreams = TURNStreams(eventLoop: eventLoop) { [weak self] in self?.take($0) }
@@ -86,7 +97,14 @@ final class Node {
     /// - Returns: fails with `UDPPortError`.
     func start() -> EventLoopFuture<Void> {
         eventLoop.assertInEventLoop()
-        return openPort().assumeIsolated().map { _ in self.begin() }.nonisolated()
+        return openPort().assumeIsolated().flatMapError { error in
+            guard self.configuration.port == 0, self.portNumber != 0 else {
+                return self.eventLoop.makeFailedFuture(error)
+            }
+            self.portNumber = 0
+            self.port = UDPPort(eventLoop: self.eventLoop)
+            return self.openPort()
+        }.map { _ in self.begin() }.nonisolated()
     }
 
     private func begin() {
@@ -101,6 +119,7 @@ final class Node {
             guard let node = bound.value.node else { return task.cancel() }
             node.engine.setWallClock(MonotonicClock.wallMilliseconds, now: node.now)
         }
+        for tracker in udpTrackers { findTracker(tracker) }
         for server in configuration.stunServers.compactMap({ MagnetLink.Endpoint($0) }) { findSTUNServer(server) }
         for server in configuration.turnServers { findTURNServer(server) }
         findDHT()
@@ -140,6 +159,11 @@ final class Node {
 
     private func findSTUNServer(_ server: MagnetLink.Endpoint) {
         find("STUN server", host: server.host, port: server.port) { $0.engine.addSTUNServer($1, now: $0.now) }
+    }
+
+    private func findTracker(_ url: String) {
+        guard case .udp(let host, let port) = TrackerLocation(url) else { return }
+        find("tracker", host: host, port: port) { $0.engine.addUDPTracker($1, name: url, now: $0.now) }
     }
 
     private func findTURNServer(_ server: TURNServerConfiguration) {
@@ -240,7 +264,9 @@ final class Node {
         let loopback = IPAddress.v4(0x7f00_0001)
         if configuration.includesLoopback, !addresses.contains(loopback) { addresses.append(loopback) }
         multicast?.setInterfaces(addresses)
-        engine.setHostAddresses(addresses.map { TransportAddress($0, port: portNumber) }, now: now)
+        hostAddresses = addresses.map { TransportAddress($0, port: portNumber) }
+        engine.setHostAddresses(hostAddresses, now: now)
+        engine.keepPort(portNumber)
     }
 
     /// The application has read enough that members may send again.
@@ -267,12 +293,29 @@ final class Node {
             while let transmit = engine.pollTransmit() { port.send(transmit) }
             while let action = engine.pollLink() { links?.perform(action) }
             while let action = engine.pollTURNStream() { turnStreams?.perform(action) }
+            while let fetch = engine.pollFetch() { perform(fetch) }
             while let (group, payload) = engine.pollAnnouncement() { multicast?.send(payload, to: group) }
             if let writer, !writer.isBusy, let batch = engine.pollStorage() { writer.write(batch) }
             while let event = engine.pollEvent() { publish(event) }
         }
         port.flush()
         timer?.schedule(at: engine.nextTimeout)
+    }
+
+    private func perform(_ fetch: TrackerFetch) {
+        HTTPFetch.get(fetch.url, limit: 1 << 17, timeout: .seconds(15), on: eventLoop).assumeIsolated().whenComplete {
+            guard !self.isOver else { return }
+            switch $0 {
+            case .success(let result) where result.status == 200:
+                self.engine.fetched(fetch.id, body: result.body, now: self.now)
+            case .success(let result):
+                self.engine.fetched(
+                    fetch.id, body: nil, reason: "it answers with status \(result.status)", now: self.now)
+            case .failure(let error):
+                self.engine.fetched(fetch.id, body: nil, reason: "\(error)", now: self.now)
+            }
+            self.drain()
+        }
     }
 
     private func publish(_ event: SwarmEvent) {
@@ -289,6 +332,21 @@ final class Node {
 
     /// How it stands with the relays and trackers that have been dialled.
     var linkStatus: [LinkStatus] { links?.status ?? [] }
+
+    /// How it stands with each plane; why a connection failed is known to who made it.
+    var planes: [PlaneStatus] {
+        let links = linkStatus
+        return engine.planes.map { plane in
+            var plane = plane
+            if plane.state == .failing, plane.reason == nil {
+                plane.reason = links.first { $0.url == plane.name }?.lastFailure
+            }
+            return plane
+        }
+    }
+
+    /// The addresses of this machine.
+    private(set) var hostAddresses: [TransportAddress] = []
 
     /// The number of the UDP port.
     var boundPort: UInt16 { portNumber }

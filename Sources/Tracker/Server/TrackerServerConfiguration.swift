@@ -13,7 +13,7 @@ public struct TrackerServerConfiguration: Sendable {
     /// How many offers of one announce are forwarded. (libtorrent sends 10.)
     public var offersPerAnnounce = 20
     /// How many sockets are served.
-    public var maximumLinks = 20_000
+    public var maximumLinks = 40_000
     /// How many sockets one address (IPv4) or /64 (IPv6) may have.
     public var linksPerAddress = 100
     /// How many swarms one socket may be in.

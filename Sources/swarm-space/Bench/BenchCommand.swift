@@ -12,6 +12,7 @@ struct BenchCommand: AsyncParsableCommand {
               swarm-space bench webrtc
               swarm-space bench layers
               swarm-space bench relay
+              swarm-space bench tracker ws://other.example.org:8000/
             """,
-        subcommands: [WebRTCBench.self, RelayBench.self, LayersBench.self, IdlePeersCommand.self])
+        subcommands: [WebRTCBench.self, RelayBench.self, TrackerBench.self, LayersBench.self, IdlePeersCommand.self])
 }

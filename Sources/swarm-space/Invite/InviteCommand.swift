@@ -2,6 +2,7 @@ import ArgumentParser
 import Glibc
 import Magnet
 import SwarmEngine
+import SwarmSpace
 import SwarmTransport
 
 /// `swarm-space invite`: the magnet link by which others join.
@@ -39,11 +40,8 @@ struct InviteCommand: AsyncParsableCommand {
             throw ValidationError("this is a magnet link already: join by it")
         }
         if secret?.isEmpty == true { throw ValidationError("--secret: leave it out, or give one") }
-        for url in tracker {
-            let scheme = url.prefix { $0 != ":" }.lowercased()
-            guard ["ws", "wss"].contains(scheme), WebSocketURL(url) != nil else {
-                throw ValidationError("--tracker \(url): give a WebSocket URL, such as wss://node.example.org/")
-            }
+        for url in tracker where TrackerLocation(url) == nil {
+            throw ValidationError("--tracker \(url): give its URL, such as wss://node.example.org/")
         }
         for url in relay where WebSocketURL(url) == nil {
             throw ValidationError("--relay \(url): give the URL of a GUN relay, such as wss://node.example.org/gun")

@@ -92,14 +92,19 @@ struct JoinSession: Sendable {
         var hasSaidSo = false
         while !Task.isCancelled {
             try? await Task.sleep(for: .milliseconds(500))
-            if await !swarm.peers.isEmpty { return }
-            let links = await swarm.status?.links ?? []
-            if links.contains(where: \.wasOpen) { return }
-            guard links.count >= swarm.trackers.count + swarm.relays.count, links.allSatisfy({ $0.failures > 0 })
+            let planes = await swarm.status?.planes ?? []
+            let servers = planes.filter { $0.kind == .tracker || $0.kind == .relay }
+            let isAlone = await swarm.peers.isEmpty
+            if !isAlone || servers.contains(where: { $0.latency != nil }) { return }
+            guard servers.count >= swarm.trackers.count + swarm.relays.count,
+                servers.allSatisfy({ $0.state == .failing })
             else { continue }
             let elapsed = ContinuousClock.now - start
-            let reason = links.map { "\($0.url): \($0.lastFailure ?? "no answer")" }.sorted().joined(separator: "; ")
-            if elapsed > Self.patience, !swarm.needsNoServer {
+            let reason = servers.map { "\($0.name): \($0.reason ?? "no answer")" }.sorted().joined(separator: "; ")
+            let mayBeFound = planes.contains {
+                $0.kind == .known || ($0.kind == .lan || $0.kind == .dht) && $0.state == .working
+            }
+            if elapsed > Self.patience, !mayBeFound {
                 ending.yield(
                     .refused("no relay and no tracker can be reached (\(reason)): check the addresses and the network"))
                 return

@@ -116,6 +116,7 @@ struct ServeCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
+        OpenFiles.allow(SupernodeConfiguration().maximumConnections + 1_000)
         // Before the ports are taken: whoever reads the ready line may send a signal at once.
         let (ends, end) = AsyncStream.makeStream(of: Void.self)
         let signals = TerminationSignals { end.finish() }

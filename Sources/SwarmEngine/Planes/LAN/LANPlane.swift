@@ -53,6 +53,13 @@ struct LANPlane {
         nextTimeout = now + wait
     }
 
+    /// How it stands; `nil` when it is not in use. Whether a network carries multicast shows when our own comes back.
+    var status: PlaneStatus? {
+        guard isUsed else { return nil }
+        let latency = startedAt.flatMap { start in workedAt.map { $0 - start } }
+        return PlaneStatus(kind: .lan, state: latency == nil ? .trying : .working, latency: latency)
+    }
+
     /// The next announcement to send.
     mutating func pollAnnouncement() -> (group: LANGroup, payload: [UInt8])? { announcements.popFirst() }
 
