@@ -30,6 +30,9 @@ public actor Swarm {
     /// The GUN relays in use: those of the invite and of the configuration.
     public nonisolated let relays: [String]
 
+    /// The graph that the members share.
+    public nonisolated let graph: Graph
+
     private let eventLoop: any EventLoop
     private let reading: ReadingNode
     private var node: Node?
@@ -65,6 +68,7 @@ public actor Swarm {
         eventLoop: any EventLoop, invite: Invite, configuration: SwarmConfiguration, topic: Topic, identity: Identity
     ) {
         self.eventLoop = eventLoop
+        graph = Graph(host: GraphHost(eventLoop: eventLoop))
         peerID = identity.peerID
         infoHash = topic.infoHash
         trackers = Self.sites(invite.trackers, configuration.trackers)
@@ -89,6 +93,7 @@ public actor Swarm {
             eventLoop: eventLoop, configuration: configuration, trackers: trackers, relays: relays, topic: topic,
             kept: kept, certificate: certificate, mailbox: events.mailbox)
         self.node = node
+        graph.host.attach(BackendReference(weak: node))
         reading.set(node, on: eventLoop)
         do { try await node.start().get() } catch {
             try? await node.leave().get()
