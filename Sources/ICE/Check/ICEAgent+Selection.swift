@@ -110,7 +110,9 @@ extension ICEAgent {
             !pair.isSilent(now, timeout: configuration.disconnectTimeout),
             pair.unansweredSince.map({ now - $0 < doubtTime(pair) }) ?? true
         else { return carrying.last }
-        if let first = generations[newest].firstValidAt, now - first >= configuration.switchoverPatience { return newest }
+        if let first = generations[newest].firstValidAt, now - first >= configuration.switchoverPatience {
+            return newest
+        }
         return former
     }
 

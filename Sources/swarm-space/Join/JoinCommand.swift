@@ -30,7 +30,8 @@ struct JoinCommand: AsyncParsableCommand {
     @Option(help: "The passphrase of a private swarm.")
     var secret: String?
 
-    @Option(help: ArgumentHelp("A tracker (wss, udp, https), beside those of the link. May be repeated.", valueName: "url"))
+    @Option(
+        help: ArgumentHelp("A tracker (wss, udp, https), beside those of the link. May be repeated.", valueName: "url"))
     var tracker: [String] = []
 
     @Option(help: ArgumentHelp("A GUN relay, beside those of the link. May be repeated.", valueName: "gun-url"))
