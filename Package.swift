@@ -112,10 +112,17 @@ let package = Package(
 
         // Beside the house: a network that tests and benchmarks have in their hands.
         .target(
-            name: "SwarmSimulator", dependencies: ["SwarmBase", "ICE", "DTLS", "SCTP", "WebRTC"], swiftSettings: house),
+            name: "SwarmSimulator",
+            dependencies: [
+                "SwarmBase", "JSON", "Magnet", "SEA", "ICE", "DTLS", "SCTP", "WebRTC", "Gun", "Tracker", "SwarmEngine",
+            ],
+            swiftSettings: house),
 
         // Tests, room by room. CVirtualClock puts OpenSSL's clock into a test's hands.
         .target(name: "CVirtualClock", path: "Tests/CVirtualClock"),
+        .executableTarget(
+            name: "simulate", dependencies: ["SwarmBase", "SwarmSimulator", "CVirtualClock"], path: "Tests/Simulate",
+            swiftSettings: house),
         .testTarget(name: "SwarmBaseTests", dependencies: ["SwarmBase"], swiftSettings: house),
         .testTarget(name: "JSONTests", dependencies: ["SwarmBase", "JSON"], swiftSettings: house),
         .testTarget(
@@ -173,7 +180,9 @@ let package = Package(
             swiftSettings: house),
         .testTarget(
             name: "SwarmSimulatorTests",
-            dependencies: ["SwarmBase", "ICE", "DTLS", "SCTP", "WebRTC", "SwarmSimulator", "CVirtualClock"],
+            dependencies: [
+                "SwarmBase", "ICE", "DTLS", "SCTP", "WebRTC", "SwarmEngine", "SwarmSimulator", "CVirtualClock",
+            ],
             swiftSettings: house),
         .testTarget(
             name: "SupernodeTests",

@@ -16,7 +16,7 @@ extension SwarmEngine {
         guard let sealed = sealedPresence(now: now) else { return }
         gun.publish(
             sealed.base64URL, key: tag, of: topic.presenceSoul(day: day(now)),
-            state: presenceClock.next(wall: wall(now) - 1_000), now: now)
+            state: presenceClock.next(wall: wall(now) - RelaySlots.stateLag), now: now)
     }
 
     /// What our keys in the souls of the swarm begin with. Another one after each time that the clock was set back: what
