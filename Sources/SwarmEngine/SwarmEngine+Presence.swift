@@ -21,7 +21,27 @@ extension SwarmEngine {
 
     /// What our keys in the souls of the swarm begin with. Another one after each time that the clock was set back: what
     /// was written with states that are ahead of it would hide all that follows.
-    var tag: String { topic.tag(of: peerID) + (clockSetBacks == 0 ? "" : ".\(clockSetBacks)") }
+    var tag: String { topic.tag(of: peerID) + (tagNumber.map { ".\($0)" } ?? "") }
+
+    /// The clock reads less than it did: our keys begin anew, and so do the slots.
+    mutating func clockWasSetBack(now: Instant) {
+        tagNumber = UInt64(max(0, wall(now)))
+        presenceAt = now
+        for member in members.values { member.slots = RelaySlots() }
+    }
+
+    /// Takes a record of our own that a plane brought. One of a former run that is ahead of us says that the clock was set
+    /// back between the two: others would refuse our records, and relays our keys, until it has caught up.
+    private mutating func takeOwn(_ record: PresenceRecord, now: Instant) {
+        guard record.sessionKey != sessionKey.publicKey, isFresh(record.timestamp, now: now),
+            record.timestamp >= lastPresenceTimestamp, !isLeaving,
+            // Another who runs with our identity may do the same: no race between the two.
+            ownRecordAt.map({ now - $0 > .seconds(10) }) ?? true
+        else { return }
+        ownRecordAt = now
+        lastPresenceTimestamp = record.timestamp
+        clockWasSetBack(now: now)
+    }
 
     /// Our presence record as of now, signed and sealed.
     mutating func sealedPresence(now: Instant) -> [UInt8]? {
@@ -75,7 +95,10 @@ extension SwarmEngine {
     ///
     /// - Returns: the member it tells of, when it is fresh.
     mutating func takePresence(_ record: PresenceRecord, plane: Plane, now: Instant) -> Member? {
-        guard record.peer != peerID else { return nil }
+        guard record.peer != peerID else {
+            takeOwn(record, now: now)
+            return nil
+        }
         guard isFresh(record.timestamp, now: now) else {
             refuse(.stale)
             return nil

@@ -45,7 +45,10 @@ public struct SwarmEngine: ~Copyable {
     var lastPresenceTimestamp: UInt64 = 0
     var presenceClock = StateClock()
     var applicationClock = StateClock()
-    var clockSetBacks = 0
+    /// What tells our keys from those that were written before the clock was set back.
+    var tagNumber: UInt64?
+    /// When a record of a former run of ours was last met that is ahead.
+    var ownRecordAt: Instant?
     /// The souls that are followed, by day.
     var presenceSouls: [Int: String] = [:]
     var inboxSouls: [Int: String] = [:]
@@ -111,9 +114,8 @@ public struct SwarmEngine: ~Copyable {
         guard abs(step) > 10_000 else { return }
         presenceAt = now
         guard step < 0 else { return }
-        clockSetBacks += 1
         lastPresenceTimestamp = 0
-        for member in members.values { member.slots = RelaySlots() }
+        clockWasSetBack(now: now)
     }
 
     // MARK: The network
