@@ -10,6 +10,7 @@ extension SwarmEngine {
         gun.refresh(topic.inboxSoul(of: peerID, day: day(now)), now: now)
         gun.refresh(topic.presenceSoul(day: day(now)), now: now)
         publishPresence(now: now)
+        keepClock()
     }
 
     mutating func publishPresence(now: Instant) {
@@ -40,6 +41,14 @@ extension SwarmEngine {
         else { return }
         ownRecordAt = now
         lastPresenceTimestamp = record.timestamp
+        clockWasSetBack(now: now)
+    }
+
+    /// A former run of ours dated its last record so; if that is ahead, the clock was set back between the two.
+    mutating func takeUpClock(_ timestamp: UInt64, now: Instant) {
+        guard Double(timestamp) > wall(now), isFresh(timestamp, now: now) else { return }
+        // It may have dated others after the one that it kept.
+        lastPresenceTimestamp = timestamp + UInt64(configuration.presenceInterval.milliseconds)
         clockWasSetBack(now: now)
     }
 

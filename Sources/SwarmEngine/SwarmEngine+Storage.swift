@@ -8,8 +8,8 @@ enum StorageConsequence {
     case release(PeerID, before: UInt64)
 }
 
-/// What outlives a run: the streams' numbers, and the messages that wait. Keys are `out/PEER`, `in/PEER` and
-/// `msg/PEER/NUMBER`; integers are big-endian.
+/// What outlives a run: the streams' numbers, and the messages that wait. Keys are `out/PEER`, `in/PEER`,
+/// `msg/PEER/NUMBER` and `clock`; integers are big-endian.
 extension SwarmEngine {
     /// The next batch of changes to keep. Report with `stored(through:)` when it is on disk: only then do the messages in
     /// it leave, and only then do others learn that theirs have arrived for good.
@@ -49,6 +49,7 @@ extension SwarmEngine {
         for (key, value) in records {
             let parts = key.split(separator: "/")
             var reader = ByteReader(value)
+            if key == Self.clockKey, let timestamp: UInt64 = reader.integer() { takeUpClock(timestamp, now: now) }
             guard parts.count >= 2, let peer = PeerID(String(parts[1])), let first: UInt64 = reader.integer(),
                 let second: UInt64 = reader.integer()
             else { continue }
@@ -83,6 +84,16 @@ extension SwarmEngine {
             member.session = Session(configuration: configuration.session, outbound: stream, inbound: arrived)
             member.session.setPaused(isPaused)
         }
+    }
+
+    /// The key of how our last presence record was dated.
+    private static let clockKey = "clock"
+
+    mutating func keepClock() {
+        guard configuration.isDurable else { return }
+        var writer = ByteWriter(capacity: 8)
+        writer.integer(lastPresenceTimestamp)
+        pendingWrites.append(StorageWrite(key: Self.clockKey, value: writer.bytes))
     }
 
     mutating func keepOutbound(of member: Member) {

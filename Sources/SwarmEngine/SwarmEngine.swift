@@ -114,7 +114,9 @@ public struct SwarmEngine: ~Copyable {
         guard abs(step) > 10_000 else { return }
         presenceAt = now
         guard step < 0 else { return }
-        lastPresenceTimestamp = 0
+        // Records go on above the former ones, or another run of ours could not be told from a replay; unless the clock was so
+        // wrong that nobody took them.
+        if !isFresh(lastPresenceTimestamp, now: now) { lastPresenceTimestamp = 0 }
         clockWasSetBack(now: now)
     }
 
