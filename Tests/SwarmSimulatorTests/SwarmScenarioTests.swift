@@ -20,9 +20,9 @@ import Testing
     @Test(arguments: 0..<blocks) func promisesHold(block: UInt64) throws {
         defer { swarm_virtual_clock_set(-1) }
         for seed in Self.seeds where seed % Self.blocks == block {
-            let tell: (@Sendable (String) -> Void)? =
-                Self.number("SWARM_SPACE_TRACE") == nil ? nil : { print($0) }
-            var scenario = try SwarmScenario(seed: seed, trace: BehaviourTrace(tell: tell)) {
+            let isTold = Self.number("SWARM_SPACE_TRACE") != nil
+            let trace = isTold ? BehaviourTrace { line in print(line) } : BehaviourTrace()
+            var scenario = try SwarmScenario(seed: seed, trace: trace) {
                 swarm_virtual_clock_set($0)
             }
             let outcome = scenario.run()
