@@ -21,7 +21,7 @@ extension SwarmEngine {
 
     /// Whether anything carries a signal to a member at present.
     func carriesSignals(to member: Member) -> Bool {
-        gun.isConnected || datagrams.endpoint(of: member.peer) != nil
+        gun.isConnected || datagrams.endpoint(of: member.peer) != nil || reachesByMesh(member)
     }
 
     /// Says the hellos that are due.

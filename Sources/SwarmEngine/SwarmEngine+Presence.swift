@@ -10,6 +10,7 @@ extension SwarmEngine {
         gun.refresh(topic.inboxSoul(of: peerID, day: day(now)), now: now)
         gun.refresh(topic.presenceSoul(day: day(now)), now: now)
         publishPresence(now: now)
+        tellPresence(now: now)
         keepClock()
     }
 
@@ -171,6 +172,7 @@ extension SwarmEngine {
         guard !member.isDormant, !member.session.isUp, now - member.heardOfAt > configuration.freshness else { return }
         member.isDormant = true
         member.session.pathClosed(.relay, now: now)
+        member.session.pathClosed(.mesh, now: now)
         endConnection(with: member, now: now)
     }
 
@@ -180,6 +182,7 @@ extension SwarmEngine {
         member.isDormant = false
         member.negotiation.hurry(now: now)
         openRelayPath(to: member, now: now)
+        updateMeshPath(to: member, now: now)
     }
 
     /// A member runs with a session key we had not seen.
@@ -201,6 +204,7 @@ extension SwarmEngine {
         member.session.peerRestarted(now: now)
         member.negotiation.reset(now: now)
         openRelayPath(to: member, now: now)
+        updateMeshPath(to: member, now: now)
         pump(member, now: now)
         return true
     }
@@ -224,6 +228,7 @@ extension SwarmEngine {
         endRun(of: member, now: now)
         member.session.peerRestarted(now: now)
         member.session.pathClosed(.relay, now: now)
+        member.session.pathClosed(.mesh, now: now)
         member.negotiation.reset(now: .distantFuture)
         member.planes = []
         datagrams.left(member.peer, now: now)

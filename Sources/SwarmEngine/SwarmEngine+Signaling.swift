@@ -23,7 +23,7 @@ extension SwarmEngine {
             endConnection(with: member, now: now)
         }
         if let (datagram, at, count) = member.resend, now >= at {
-            send(.signal(datagram), to: member, now: now)
+            send(signal: datagram, to: member, now: now)
             member.resend = count >= 6 ? nil : (datagram, now + .seconds(1 << count), count + 1)
         }
         restartIfBroken(member, now: now)
@@ -155,7 +155,7 @@ extension SwarmEngine {
         case .ignore:
             if !isNew { refuse(.replayed) }
         case .repeatAnswer:
-            if let answer = member.lastAnswer { send(.signal(answer), to: member, now: now) }
+            if let answer = member.lastAnswer { send(signal: answer, to: member, now: now) }
         case .restart:
             guard isNew, let connection = connections[signal.connection] else { return refuse(.replayed) }
             answer(sdp, signal, on: connection, to: member, now: now)
@@ -349,7 +349,7 @@ extension SwarmEngine {
         do {
             let sealed = try signal(content, about: connection, to: member, now: now)
                 .sealed(by: identity, to: key, topic: topic)
-            send(.signal(sealed), to: member, now: now)
+            send(signal: sealed, to: member, now: now)
             if repeating { member.resend = (sealed, now + .seconds(1), 1) }
             return sealed
         } catch {

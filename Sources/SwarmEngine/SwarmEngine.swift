@@ -47,6 +47,8 @@ public struct SwarmEngine: ~Copyable {
     var applicationClock = StateClock()
     /// What tells our keys from those that were written before the clock was set back.
     var tagNumber: UInt64?
+    /// When neighbours are told of each other, if something is new.
+    var tellNeighboursAt: Instant?
     /// When a record of a former run of ours was last met that is ahead.
     var ownRecordAt: Instant?
     /// The souls that are followed, by day.
@@ -130,7 +132,7 @@ public struct SwarmEngine: ~Copyable {
         let others = localCandidates.filter { $0.kind != .host }
         localCandidates = []
         let hosts = addresses.enumerated().map { Candidate.host($1, rank: UInt16(clamping: $0)) }
-        addLocalCandidates((configuration.paths.contains(.direct) ? hosts : []) + others, now: now)
+        addLocalCandidates((configuration.connectsDirectly ? hosts : []) + others, now: now)
         if let port = addresses.first?.port { lan.start(port: port, now: now) }
         if !isFirst { networkChanged(now: now) }
     }
@@ -218,6 +220,7 @@ public struct SwarmEngine: ~Copyable {
         sayHellos(now: now)
         announceOnLAN(now: now)
         if now >= presenceAt, !isLeaving { announcePresence(now: now) }
+        tellNeighbours(now: now)
         for connection in Array(connections.values) {
             if let at = connection.peerConnection.nextTimeout, now >= at {
                 connection.peerConnection.handleTimeout(now: now)
@@ -239,6 +242,7 @@ public struct SwarmEngine: ~Copyable {
     public var nextTimeout: Instant? {
         var next: Instant? = .earlier(gun.nextTimeout, .earlier(trackers.nextTimeout, stun.nextTimeout))
         next = .earlier(next, turn.nextTimeout)
+        if !isLeaving { next = .earlier(next, tellNeighboursAt) }
         if !isLeaving { next = .earlier(next, .earlier(presenceAt, .earlier(datagrams.nextTimeout, lan.nextTimeout))) }
         for connection in connections.values {
             next = .earlier(next, connection.peerConnection.nextTimeout)

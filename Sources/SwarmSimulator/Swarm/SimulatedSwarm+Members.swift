@@ -122,6 +122,7 @@ extension SimulatedSwarm {
                 return ledger.note("\(me) was handed a message of a stranger", at: now)
             }
             let index = ledger.received(text, by: me, from: sender, at: now)
+            if let index { onMessage?(.init(from: sender, to: me), index, path) }
             trace.note("\(me) has message \(index ?? -1) of \(sender), \(path)", at: now)
         case .message(let peer, .binary, _, _):
             ledger.note("\(me) was handed bytes by \(name(peer)), who sends texts", at: now)

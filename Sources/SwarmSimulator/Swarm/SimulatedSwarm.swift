@@ -27,6 +27,8 @@ public final class SimulatedSwarm {
     public internal(set) var servers: [SimulatedServer] = []
     public internal(set) var trace: BehaviourTrace
     public internal(set) var ledger = DeliveryLedger()
+    /// Is told of each message that an application is handed: which of its pair's it is, and the path.
+    public var onMessage: ((DeliveryLedger.Pair, Int, PathKind) -> Void)?
     /// How often anything was called: what a run costs.
     public private(set) var steps = 0
     var random: SeededGenerator
