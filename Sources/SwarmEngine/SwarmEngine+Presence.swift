@@ -211,8 +211,8 @@ extension SwarmEngine {
 
     /// A member's run is over: it left, or runs anew.
     mutating func endRun(of member: Member, now: Instant) {
-        if let id = member.negotiation.connection, let connection = connections[id] { remove(connection, now: now) }
         forgetKeys(of: member)
+        if let id = member.negotiation.connection, let connection = connections[id] { remove(connection, now: now) }
         member.knowsUs = false
         member.resend = nil
         member.lastAnswer = nil

@@ -1,4 +1,5 @@
 import SwarmBase
+import WebRTC
 
 /// Mesh paths: datagrams, sealed as on the relay path, through a third member that both are connected with. Never through
 /// two: what was forwarded is for its receiver alone.
@@ -141,16 +142,16 @@ extension SwarmEngine {
         {
             return present
         }
-        func cost(_ member: Member) -> (Int, Int, Duration) {
+        func cost(_ member: Member) -> (Int, Int, Duration, PeerID) {
             let connection = openConnection(of: member)
             return (
                 member.session.isConnectionSuspect ? 1 : 0,
                 connection?.peerConnection.selectedPath?.isRelayed == true ? 1 : 0,
-                connection?.peerConnection.roundTripTime ?? .seconds(1)
+                connection?.peerConnection.roundTripTime ?? .seconds(1), member.peer
             )
         }
         let others = members.values.filter { $0 !== present && canForward($0, to: member) }
-        let next = others.min { (cost($0), $0.peer) < (cost($1), $1.peer) } ?? present.flatMap {
+        let next = others.min { cost($0) < cost($1) } ?? present.flatMap {
             canForward($0, to: member) ? $0 : nil
         }
         member.mesh.forwarder = next?.peer

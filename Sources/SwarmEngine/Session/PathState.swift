@@ -28,7 +28,7 @@ struct PathState: Sendable {
     /// How long messages stay away once the path answers again: nothing the first time, ever longer when it falls silent
     /// again and again.
     private var reluctance: Duration = .zero
-    /// When messages may come back.
+    /// When messages may come back; `nil` when they may now.
     private(set) var trustedFrom: Instant?
 
     var packetsInFlight: Int { inFlight.count }
@@ -57,11 +57,17 @@ struct PathState: Sendable {
     mutating func doubt(now: Instant) {
         guard !isSuspect else { return }
         isSuspect = true
+        trustedFrom = nil
         if let trustedAt, now - trustedAt < Self.steady + reluctance {
             reluctance = min(max(reluctance * 2, Self.leastReluctance), Self.mostReluctance)
         } else {
             reluctance = .zero
         }
+    }
+
+    /// Its time of probation may be over.
+    mutating func handleTimeout(now: Instant) {
+        if let from = trustedFrom, now >= from { trustedFrom = nil }
     }
 
     /// It answers.
@@ -78,7 +84,7 @@ struct PathState: Sendable {
     private static let mostReluctance = Duration.seconds(16)
 
     /// Whether messages may go this way.
-    func isTrusted(now: Instant) -> Bool { isOpen && !isSuspect && trustedFrom.map { now >= $0 } ?? true }
+    func isTrusted(now: Instant) -> Bool { isOpen && !isSuspect && (trustedFrom.map { now >= $0 } ?? true) }
 
     mutating func heard(now: Instant) {
         lastHeard = now

@@ -43,8 +43,6 @@ struct Session {
     private var wantsPing: Set<Carrier> = []
     private var isPaused = false
     /// How far `inboundAdvanced` has told of.
-    /// When messages took another way last.
-    private var switchedAt = Instant.zero
     private var reported: (stream: UInt64, next: UInt64)?
     private var nextPingID: UInt64 = 1
     private var events = FIFO<Event>()
@@ -173,6 +171,7 @@ struct Session {
             self[kind].sendAgain(from: outbound.received)
             if carrier == kind { wantsPing.insert(kind) }
         }
+        for kind in Carrier.allCases { self[kind].handleTimeout(now: now) }
         chooseCarrier(now: now)
         for kind in Carrier.allCases {
             if let at = nextPing(on: kind), now >= at { wantsPing.insert(kind) }
@@ -194,10 +193,7 @@ struct Session {
         for kind in Carrier.allCases where self[kind].isOpen {
             if kind != .connection { next = .earlier(next, self[kind].retransmissionAt) }
             next = .earlier(next, .earlier(doubtAt(kind), nextPing(on: kind)))
-            // Messages come back to a path that is better than the present one.
-            if carrier != kind, !self[kind].isSuspect, let from = self[kind].trustedFrom, from > switchedAt {
-                next = .earlier(next, from)
-            }
+            next = .earlier(next, self[kind].trustedFrom)
         }
         return .earlier(next, isUp ? awayAt : nil)
     }
@@ -304,7 +300,6 @@ struct Session {
         guard let best, best != carrier else { return }
         let moved = carrier != nil
         carrier = best
-        switchedAt = now
         if announce, moved, isUp { events.append(.pathChanged(path(of: best), rtt: self[best].smoothedRTT)) }
     }
 
