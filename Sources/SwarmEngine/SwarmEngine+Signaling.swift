@@ -88,6 +88,9 @@ extension SwarmEngine {
         let silentSince = silentSince(member, connection)
         if silentSince == nil, member.restart?.count != 0 { member.restart = nil }
         guard let at = restartAt(member), now >= at else { return }
+        // Our NAT may have forgotten us: where it shows us now is learned in a round trip, and told to the other side.
+        stun.refresh(now: now)
+        drainSTUN(now: now)
         let count = member.restart?.count ?? 0
         member.restart = (now + .seconds(min(1 << min(count, 4), 15)), count + 1)
         if let silentSince, now - silentSince > .seconds(60) {

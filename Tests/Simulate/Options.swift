@@ -6,6 +6,8 @@ struct Options: Sendable {
     var isLarge = false
     var traces = false
     var tells = false
+    var wantsFigures = false
+    var trials: UInt64 = 100
     var jobs = max(1, ProcessInfo.processInfo.activeProcessorCount)
 
     struct UsageError: Error, CustomStringConvertible {
@@ -28,6 +30,8 @@ struct Options: Sendable {
                 seeds = seed..<seed + 1
                 tells = true
             case "--jobs": jobs = max(1, Int(try number(argument)))
+            case "--figures": wantsFigures = true
+            case "--trials": trials = max(1, try number(argument))
             case "--large": isLarge = true
             case "--trace": traces = true
             case "--tell": tells = true
@@ -48,7 +52,7 @@ actor SeedQueue {
 
 func exit(usage message: String) -> Never {
     FileHandle.standardError.write(
-        Data("simulate: \(message)\nsimulate [--seeds N | --seed N] [--large] [--tell] [--trace] [--jobs N]\n".utf8))
+        Data("simulate: \(message)\nsimulate [--seeds N | --seed N] [--large] [--tell] [--trace] [--jobs N]\nsimulate --figures [--trials N]\n".utf8))
     exit(status: 64)
 }
 

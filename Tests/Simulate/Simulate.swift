@@ -8,9 +8,44 @@ enum Simulate {
     static func main() async {
         var options = Options()
         do { try options.parse(CommandLine.arguments.dropFirst()) } catch { exit(usage: "\(error)") }
+        if options.wantsFigures { exit(status: figures(trials: options.trials) ? 0 : 1) }
         let failures = await runAll(options)
         print("\(options.seeds.count) swarms, \(failures) with problems")
         exit(status: failures == 0 ? 0 : 1)
+    }
+
+    /// Prints how long paths are missed: a table of percentiles.
+    private nonisolated static func figures(trials: UInt64) -> Bool {
+        defer { swarm_virtual_clock_set(-1) }
+        print("                               gap, ms              recovery, ms")
+        print("                               p50   p95   p99      p50   p95   p99   missing, doubled or out of order")
+        var isGood = true
+        for event in PathFigures.Event.allCases {
+            let figures = (1...trials).compactMap { seed in
+                PathFigures.trial(event, seed: seed) { swarm_virtual_clock_set($0) }
+            }
+            let problems = figures.reduce(0) { $0 + $1.problems }
+            let gaps = percentiles(figures.map(\.gap))
+            let recoveries = percentiles(figures.map { $0.recovery ?? .seconds(60) })
+            print("\(pad(event.rawValue, -28)) \(gaps)   \(recoveries)   \(problems) of \(figures.count) trials")
+            isGood = isGood && problems == 0 && figures.count == trials
+        }
+        return isGood
+    }
+
+    private nonisolated static func percentiles(_ durations: [Duration]) -> String {
+        let sorted = durations.sorted()
+        guard !sorted.isEmpty else { return "" }
+        return [0.5, 0.95, 0.99].map { share in
+            let rank = min(sorted.count - 1, Int((Double(sorted.count) * share).rounded(.up)) - 1)
+            return pad(String(Int(sorted[rank].milliseconds)), 5)
+        }.joined(separator: " ")
+    }
+
+    /// - Parameter width: negative to fill up behind.
+    private nonisolated static func pad(_ text: String, _ width: Int) -> String {
+        let fill = String(repeating: " ", count: max(0, abs(width) - text.count))
+        return width < 0 ? text + fill : fill + text
     }
 
     private nonisolated static func runAll(_ options: Options) async -> Int {
