@@ -106,7 +106,8 @@ extension SwarmEngine {
                 events.append(.peer(member.peer, name: member.presence?.name ?? "", path: path))
             case .pathChanged(let path, let rtt):
                 // A path that has just opened has carried no ping yet; ICE has measured it, though.
-                let measured = path == .direct || path == .turn ? openConnection(of: member)?.peerConnection.roundTripTime : nil
+                let measured =
+                    path == .direct || path == .turn ? openConnection(of: member)?.peerConnection.roundTripTime : nil
                 events.append(.path(member.peer, path, rtt: rtt ?? measured))
             case .message(let message, let path):
                 events.append(.message(from: member.peer, message.content, path: path, sequence: message.number))

@@ -52,7 +52,9 @@ actor SeedQueue {
 
 func exit(usage message: String) -> Never {
     FileHandle.standardError.write(
-        Data("simulate: \(message)\nsimulate [--seeds N | --seed N] [--large] [--tell] [--trace] [--jobs N]\nsimulate --figures [--trials N]\n".utf8))
+        Data(
+            "simulate: \(message)\nsimulate [--seeds N | --seed N] [--large] [--tell] [--trace] [--jobs N]\nsimulate --figures [--trials N]\n"
+                .utf8))
     exit(status: 64)
 }
 

@@ -73,7 +73,9 @@ enum Simulate {
         defer { swarm_virtual_clock_set(-1) }
         let size: SwarmScenario.Size = options.isLarge ? .large : .small
         let trace = options.traces ? BehaviourTrace { print($0) } : BehaviourTrace()
-        guard var scenario = try? SwarmScenario(seed: seed, size: size, trace: trace, setClock: { swarm_virtual_clock_set($0) })
+        guard
+            var scenario = try? SwarmScenario(
+                seed: seed, size: size, trace: trace, setClock: { swarm_virtual_clock_set($0) })
         else {
             print("seed \(seed): OpenSSL made no certificate")
             return false

@@ -29,7 +29,9 @@ extension SwarmEngine {
         let neighbours = self.neighbours
         let ids = neighbours.prefix(Frame.mostNeighbours).map(\.peer.prefix)
         for member in neighbours where member.mesh.told != ids {
-            if member.mesh.told == nil, let own = sealedPresence(now: now) { tell(.presence(own), to: member, now: now) }
+            if member.mesh.told == nil, let own = sealedPresence(now: now) {
+                tell(.presence(own), to: member, now: now)
+            }
             member.mesh.told = ids
             tell(.neighbours(forwards: configuration.mesh.forwards, ids), to: member, now: now)
             introduceOthers(to: member, among: neighbours, now: now)
@@ -151,9 +153,11 @@ extension SwarmEngine {
             )
         }
         let others = members.values.filter { $0 !== present && canForward($0, to: member) }
-        let next = others.min { cost($0) < cost($1) } ?? present.flatMap {
-            canForward($0, to: member) ? $0 : nil
-        }
+        let next =
+            others.min { cost($0) < cost($1) }
+            ?? present.flatMap {
+                canForward($0, to: member) ? $0 : nil
+            }
         member.mesh.forwarder = next?.peer
         member.mesh.chosenAt = now
         return next

@@ -294,7 +294,8 @@ struct Session {
     /// The best path that may be trusted, else the best that there is. A relay is made for carrying what others say; a member
     /// is not, so it comes last.
     private mutating func chooseCarrier(announce: Bool = true, now: Instant) {
-        let best = Carrier.allCases.first { self[$0].isTrusted(now: now) }
+        let best =
+            Carrier.allCases.first { self[$0].isTrusted(now: now) }
             ?? Carrier.allCases.first { self[$0].isOpen && !self[$0].isSuspect }
             ?? Carrier.allCases.first { self[$0].isOpen }
         guard let best, best != carrier else { return }

@@ -36,7 +36,8 @@ public struct PathFigures: Sendable {
         for _ in 0..<(event == .silentCutWithMesh ? 3 : 2) {
             guard
                 let member = try? swarm.addMember(
-                    behind: event == .silentCutWithMesh ? .none : .portRestricted, link: .delay(.nanoseconds(12_500_000)),
+                    behind: event == .silentCutWithMesh ? .none : .portRestricted,
+                    link: .delay(.nanoseconds(12_500_000)),
                     configure: { if event == .relayRestart { $0.paths = [.relay] } })
             else { return nil }
             members.append(member)

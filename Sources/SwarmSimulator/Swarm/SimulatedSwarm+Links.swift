@@ -187,8 +187,7 @@ extension SimulatedSwarm {
             if isCut, links[link].stalledSince == nil {
                 links[link].stalledSince = now
                 events.add(.stallCheck(link: link, since: now), at: now + Self.pingTimeout)
-            } else if !isCut, let since = links[link].stalledSince, isCurrent(link), !links[link].isAbandoned
-            {
+            } else if !isCut, let since = links[link].stalledSince, isCurrent(link), !links[link].isAbandoned {
                 // TCP repeats after 0.2, 0.6, 1.4 … s: it takes until the next of these moments to notice.
                 var repeats = Duration.milliseconds(200)
                 while since + repeats < now { repeats = repeats * 2 + .milliseconds(200) }

@@ -74,7 +74,9 @@ public final class SimulatedSwarm {
     // MARK: The cast
 
     /// Adds a relay or a tracker, and starts it.
-    public func addServer(_ kind: SimulatedServer.Kind, link: LinkConditions = .delay(.milliseconds(5))) -> SimulatedServer {
+    public func addServer(_ kind: SimulatedServer.Kind, link: LinkConditions = .delay(.milliseconds(5)))
+        -> SimulatedServer
+    {
         let host = network.addHost(link: link)
         let server = SimulatedServer(kind: kind, url: "ws://\(kind)\(servers.count)/", host: host)
         servers.append(server)

@@ -65,7 +65,8 @@ public struct SwarmScenario {
         let count = Int.random(in: size.members, using: &random)
         length = .milliseconds(
             Int64.random(
-                in: Int64(size.faults.lowerBound.milliseconds)...Int64(size.faults.upperBound.milliseconds), using: &random))
+                in: Int64(size.faults.lowerBound.milliseconds)...Int64(size.faults.upperBound.milliseconds),
+                using: &random))
         end = swarm.now + length
         let relays = [1, 1, 1, 2].randomElement(using: &random) ?? 1
         let trackers = [0, 1, 1].randomElement(using: &random) ?? 1
@@ -85,7 +86,8 @@ public struct SwarmScenario {
             kinds.append(Self.kind(using: &random))
         }
         self.usual = usual
-        words = "\(count) members (\(kinds.map(\.rawValue).joined(separator: ", "))), \(relays) relays, \(trackers) trackers"
+        words =
+            "\(count) members (\(kinds.map(\.rawValue).joined(separator: ", "))), \(relays) relays, \(trackers) trackers"
         for (link, kind) in zip(usual, kinds) {
             let skew = Double.random(in: -50_000...50_000, using: &random)
             let hasTURN = Int.random(in: 0..<4, using: &random) == 0
@@ -191,9 +193,17 @@ public struct SwarmScenario {
             }
         case 2:
             guard a !== b else { return }
-            during { swarm.cut(from: a, to: b) } _: { swarm.heal(from: a, to: b) }
+            during {
+                swarm.cut(from: a, to: b)
+            } _: {
+                swarm.heal(from: a, to: b)
+            }
         case 3:
-            during { swarm.move(members: [a], toIsland: index + 10) } _: { swarm.move(members: [a], toIsland: 0) }
+            during {
+                swarm.move(members: [a], toIsland: index + 10)
+            } _: {
+                swarm.move(members: [a], toIsland: 0)
+            }
         case 4:
             let group = swarm.members.filter { _ in Bool.random(using: &random) }
             let servers = swarm.servers.filter { _ in Bool.random(using: &random) }
@@ -205,10 +215,18 @@ public struct SwarmScenario {
         case 5, 6:
             guard let server = swarm.servers.randomElement(using: &random) else { return }
             let losesStore = Bool.random(using: &random)
-            during { swarm.crash(server, losesStore: losesStore) } _: { swarm.restart(server) }
+            during {
+                swarm.crash(server, losesStore: losesStore)
+            } _: {
+                swarm.restart(server)
+            }
         case 7, 8, 9:
             let storage = SimulatedMember.Storage.allCases.randomElement(using: &random) ?? .kept
-            during { swarm.crash(a, storage: storage) } _: { swarm.restart(a) }
+            during {
+                swarm.crash(a, storage: storage)
+            } _: {
+                swarm.restart(a)
+            }
         case 10:
             let kind = Self.kind(using: &random)
             swarm.at(at) { swarm.roam(a, to: kind) }
@@ -220,17 +238,33 @@ public struct SwarmScenario {
             bad.loss = Double.random(in: 0.05...0.4, using: &random)
             bad.reordering = Double.random(in: 0...0.2, using: &random)
             bad.duplication = Double.random(in: 0...0.2, using: &random)
-            during { swarm.setLink(of: a, bad) } _: { swarm.setLink(of: a, usual[index]) }
+            during {
+                swarm.setLink(of: a, bad)
+            } _: {
+                swarm.setLink(of: a, usual[index])
+            }
         case 13:
             let delay = Duration.milliseconds(Int.random(in: 5...3_000, using: &random))
-            during { swarm.setDiskDelay(of: a, delay) } _: { swarm.setDiskDelay(of: a, .milliseconds(1)) }
+            during {
+                swarm.setDiskDelay(of: a, delay)
+            } _: {
+                swarm.setDiskDelay(of: a, .milliseconds(1))
+            }
         case 14:
-            during { swarm.setPaused(a, true) } _: { swarm.setPaused(a, false) }
+            during {
+                swarm.setPaused(a, true)
+            } _: {
+                swarm.setPaused(a, false)
+            }
         default:
             let skew = Double.random(in: -50_000...50_000, using: &random)
             let leaves = Bool.random(using: &random)
             if leaves {
-                during { swarm.leave(a) } _: { swarm.restart(a) }
+                during {
+                    swarm.leave(a)
+                } _: {
+                    swarm.restart(a)
+                }
             } else {
                 swarm.at(at) {
                     swarm.setClock(of: a, skew: skew)
@@ -249,7 +283,8 @@ public struct SwarmScenario {
     private static func outOfTouch(_ swarm: SimulatedSwarm) -> [String] {
         swarm.members.flatMap { member in
             swarm.members.compactMap { other in
-                other === member || member.paths[other.index] != nil ? nil : "\(member.index) is not in touch with \(other.index)"
+                other === member || member.paths[other.index] != nil
+                    ? nil : "\(member.index) is not in touch with \(other.index)"
             }
         }
     }
@@ -273,7 +308,8 @@ extension SwarmScenario.Outcome {
         let hash = String(traceHash, radix: 16)
         let healing = healed.map { "healed in \(Int($0.milliseconds)) ms" } ?? "not healed"
         let meeting = direct.map { "direct in \(Int($0.milliseconds)) ms" } ?? "not all direct"
-        return "\(problems.isEmpty ? "well" : "\(problems.count) problems"), \(summary), \(Int(virtualTime.milliseconds / 1000)) s, "
+        return
+            "\(problems.isEmpty ? "well" : "\(problems.count) problems"), \(summary), \(Int(virtualTime.milliseconds / 1000)) s, "
             + "\(sent) messages, \(datagrams) datagrams, \(steps) steps, \(healing), \(meeting), trace \(hash)"
     }
 }

@@ -115,7 +115,8 @@ struct JoinCommand: AsyncParsableCommand {
             configuration.paths = []
             for word in only.split(separator: ",", omittingEmptySubsequences: false) {
                 guard let path = PathKind(rawValue: String(word)) else {
-                    throw SwarmError(.invalidConfiguration, "--only \(only): the paths are direct, turn, mesh and relay")
+                    throw SwarmError(
+                        .invalidConfiguration, "--only \(only): the paths are direct, turn, mesh and relay")
                 }
                 configuration.paths.insert(path)
             }
