@@ -88,7 +88,8 @@ struct PathState: Sendable {
 
     mutating func heard(now: Instant) {
         lastHeard = now
-        awaitingSince = nil
+        // What was on its way when the path broke is no answer to what is under way.
+        awaitingSince = inFlight.isEmpty ? nil : now
         unansweredPings = 0
     }
 
