@@ -114,7 +114,11 @@ let package = Package(
 
         // Beside the house: a network that tests and benchmarks have in their hands.
         .target(
-            name: "SwarmSimulator", dependencies: ["SwarmBase", "ICE", "DTLS", "SCTP", "WebRTC"], swiftSettings: house),
+            name: "SwarmSimulator",
+            dependencies: [
+                "SwarmBase", "JSON", "Magnet", "SEA", "ICE", "DTLS", "SCTP", "WebRTC", "Gun", "Tracker", "SwarmEngine",
+            ],
+            swiftSettings: house),
 
         // Tests, room by room. CVirtualClock puts OpenSSL's clock into a test's hands; FuzzTargets is what Fuzz/ gives random input.
         .target(name: "CVirtualClock", path: "Tests/CVirtualClock"),
@@ -126,6 +130,9 @@ let package = Package(
             ],
             path: "Fuzz/Sources/FuzzTargets", swiftSettings: house),
         .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"], swiftSettings: house),
+        .executableTarget(
+            name: "simulate", dependencies: ["SwarmBase", "SwarmSimulator", "CVirtualClock"], path: "Tests/Simulate",
+            swiftSettings: house),
         .testTarget(name: "SwarmBaseTests", dependencies: ["SwarmBase"], swiftSettings: house),
         .testTarget(name: "JSONTests", dependencies: ["SwarmBase", "JSON"], swiftSettings: house),
         .testTarget(
@@ -184,7 +191,9 @@ let package = Package(
             swiftSettings: house),
         .testTarget(
             name: "SwarmSimulatorTests",
-            dependencies: ["SwarmBase", "ICE", "DTLS", "SCTP", "WebRTC", "SwarmSimulator", "CVirtualClock"],
+            dependencies: [
+                "SwarmBase", "ICE", "DTLS", "SCTP", "WebRTC", "SwarmEngine", "SwarmSimulator", "CVirtualClock",
+            ],
             swiftSettings: house),
         .testTarget(
             name: "SupernodeTests",

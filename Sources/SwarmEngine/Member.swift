@@ -19,6 +19,7 @@ final class Member {
     /// The application has been told that the session is up.
     var isAnnounced = false
     var planes: Set<Plane> = []
+    var mesh = MeshNeighbour()
     /// Fault injection: what would take these paths is dropped.
     var blocked: Set<PathKind> = []
     /// The last signal that waits for an answer, and when it goes out again.

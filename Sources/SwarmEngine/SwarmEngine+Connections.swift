@@ -108,6 +108,9 @@ extension SwarmEngine {
         if connection.isOpen, let member = connection.peer.flatMap({ members[$0] }) {
             connection.isOpen = false
             member.session.pathClosed(.connection, now: now)
+            member.mesh.neighbours = []
+            member.mesh.told = nil
+            neighboursChanged(now: now)
         }
     }
 
@@ -132,7 +135,7 @@ extension SwarmEngine {
         if let former, former != address, !reflexive.values.contains(former) {
             localCandidates.removeAll { $0.kind == .serverReflexive && $0.address == former }
         }
-        guard configuration.paths.contains(.direct) else { return }
+        guard configuration.connectsDirectly else { return }
         addLocalCandidates([.serverReflexive(address, server: server.address)], now: now)
     }
 
@@ -174,14 +177,17 @@ extension SwarmEngine {
         member.restart = nil
         member.negotiation.opened(connection.id)
         notePath(of: connection, now: now)
-        member.session.pathOpened(.connection, now: now)
+        if configuration.sendsOnConnections { member.session.pathOpened(.connection, now: now) }
+        neighboursChanged(now: now)
         pump(member, now: now)
     }
 
     private mutating func receive(packet: [UInt8], on connection: Connection, now: Instant) {
         guard let member = connection.peer.flatMap({ members[$0] }), connection.isOpen else { return }
         do {
-            member.session.receive(try Frame.parse(packet), on: .connection, now: now)
+            let frames = try Frame.parse(packet)
+            if configuration.sendsOnConnections { member.session.receive(frames, on: .connection, now: now) }
+            receiveMesh(frames, from: member, now: now)
         } catch {
             refuse(error)
         }

@@ -22,6 +22,7 @@ extension SwarmEngine {
     /// Whether anything carries a signal to a member at present.
     func carriesSignals(to member: Member) -> Bool {
         gun.isConnected || datagrams.endpoint(of: member.peer) != nil || usesMail(with: member)
+            || reachesByMesh(member)
     }
 
     /// Says the hellos that are due.

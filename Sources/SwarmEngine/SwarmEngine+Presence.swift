@@ -10,18 +10,48 @@ extension SwarmEngine {
         gun.refresh(topic.inboxSoul(of: peerID, day: day(now)), now: now)
         gun.refresh(topic.presenceSoul(day: day(now)), now: now)
         publishPresence(now: now)
+        tellPresence(now: now)
+        keepClock()
     }
 
     mutating func publishPresence(now: Instant) {
         guard let sealed = sealedPresence(now: now) else { return }
         gun.publish(
             sealed.base64URL, key: tag, of: topic.presenceSoul(day: day(now)),
-            state: presenceClock.next(wall: wall(now) - 1_000), now: now)
+            state: presenceClock.next(wall: wall(now) - RelaySlots.stateLag), now: now)
     }
 
     /// What our keys in the souls of the swarm begin with. Another one after each time that the clock was set back: what
     /// was written with states that are ahead of it would hide all that follows.
-    var tag: String { topic.tag(of: peerID) + (clockSetBacks == 0 ? "" : ".\(clockSetBacks)") }
+    var tag: String { topic.tag(of: peerID) + (tagNumber.map { ".\($0)" } ?? "") }
+
+    /// The clock reads less than it did: our keys begin anew, and so do the slots.
+    mutating func clockWasSetBack(now: Instant) {
+        tagNumber = UInt64(max(0, wall(now)))
+        presenceAt = now
+        for member in members.values { member.slots = RelaySlots() }
+    }
+
+    /// Takes a record of our own that a plane brought. One of a former run that is ahead of us says that the clock was set
+    /// back between the two: others would refuse our records, and relays our keys, until it has caught up.
+    private mutating func takeOwn(_ record: PresenceRecord, now: Instant) {
+        guard record.sessionKey != sessionKey.publicKey, isFresh(record.timestamp, now: now),
+            record.timestamp >= lastPresenceTimestamp, !isLeaving,
+            // Another who runs with our identity may do the same: no race between the two.
+            ownRecordAt.map({ now - $0 > .seconds(10) }) ?? true
+        else { return }
+        ownRecordAt = now
+        lastPresenceTimestamp = record.timestamp
+        clockWasSetBack(now: now)
+    }
+
+    /// A former run of ours dated its last record so; if that is ahead, the clock was set back between the two.
+    mutating func takeUpClock(_ timestamp: UInt64, now: Instant) {
+        guard Double(timestamp) > wall(now), isFresh(timestamp, now: now) else { return }
+        // It may have dated others after the one that it kept.
+        lastPresenceTimestamp = timestamp + UInt64(configuration.presenceInterval.milliseconds)
+        clockWasSetBack(now: now)
+    }
 
     /// Our presence record as of now, signed and sealed.
     mutating func sealedPresence(now: Instant) -> [UInt8]? {
@@ -80,7 +110,10 @@ extension SwarmEngine {
     mutating func takePresence(
         _ record: PresenceRecord, plane: Plane, freshness: Duration? = nil, now: Instant
     ) -> Member? {
-        guard record.peer != peerID else { return nil }
+        guard record.peer != peerID else {
+            takeOwn(record, now: now)
+            return nil
+        }
         guard isFresh(record.timestamp, for: freshness, now: now) else {
             refuse(.stale)
             return nil
@@ -144,6 +177,7 @@ extension SwarmEngine {
         guard !member.isDormant, !member.session.isUp, now - member.heardOfAt > configuration.freshness else { return }
         member.isDormant = true
         member.session.pathClosed(.relay, now: now)
+        member.session.pathClosed(.mesh, now: now)
         endConnection(with: member, now: now)
     }
 
@@ -153,6 +187,7 @@ extension SwarmEngine {
         member.isDormant = false
         member.negotiation.hurry(now: now)
         openRelayPath(to: member, now: now)
+        updateMeshPath(to: member, now: now)
     }
 
     /// A member runs with a session key we had not seen.
@@ -175,14 +210,15 @@ extension SwarmEngine {
         member.session.peerRestarted(now: now)
         member.negotiation.reset(now: now)
         openRelayPath(to: member, now: now)
+        updateMeshPath(to: member, now: now)
         pump(member, now: now)
         return true
     }
 
     /// A member's run is over: it left, or runs anew.
     mutating func endRun(of member: Member, now: Instant) {
-        if let id = member.negotiation.connection, let connection = connections[id] { remove(connection, now: now) }
         forgetKeys(of: member)
+        if let id = member.negotiation.connection, let connection = connections[id] { remove(connection, now: now) }
         member.knowsUs = false
         member.resend = nil
         member.lastAnswer = nil
@@ -198,6 +234,7 @@ extension SwarmEngine {
         endRun(of: member, now: now)
         member.session.peerRestarted(now: now)
         member.session.pathClosed(.relay, now: now)
+        member.session.pathClosed(.mesh, now: now)
         member.negotiation.reset(now: .distantFuture)
         member.planes = []
         datagrams.left(member.peer, now: now)

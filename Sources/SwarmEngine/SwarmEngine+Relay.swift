@@ -51,7 +51,7 @@ extension SwarmEngine {
         while let change = gun.pollChange() {
             if inboxSouls.values.contains(change.soul) {
                 guard let text = change.text, let bytes = [UInt8](base64URL: text) else { continue }
-                receive(datagram: bytes, depth: 0, now: now)
+                receive(datagram: bytes, depth: 0, by: .relay, now: now)
             } else if presenceSouls.values.contains(change.soul) {
                 guard let text = change.text, let sealed = [UInt8](base64URL: text) else { continue }
                 takePresence(sealed, plane: .gun, now: now).map { pump($0, now: now) }
@@ -63,46 +63,61 @@ extension SwarmEngine {
         sendGraph(now: now)
     }
 
-    /// Takes a datagram that a relay brought.
-    private mutating func receive(datagram bytes: [UInt8], depth: Int, now: Instant) {
+    /// Takes a datagram that a relay brought, or a third member.
+    mutating func receive(datagram bytes: [UInt8], depth: Int, by carrier: Carrier, now: Instant) {
+        let plane: Plane = carrier == .mesh ? .mesh : .gun
         do throws(Refusal) {
             switch try RelayDatagram(parsing: bytes) {
             case .envelope(let envelope):
-                try receive(envelope: envelope, now: now)
+                try receive(envelope: envelope, by: carrier, now: now)
             case .signal(let sealed):
-                take(try Signal(opening: sealed, with: sessionKey, topic: topic), plane: .gun, now: now)
+                take(try Signal(opening: sealed, with: sessionKey, topic: topic), plane: plane, now: now)
             case .introduction(let presence, let content):
                 guard depth == 0 else { throw .malformed }
-                takePresence(presence, plane: .gun, now: now)
-                receive(datagram: content, depth: 1, now: now)
+                takePresence(presence, plane: plane, now: now)
+                receive(datagram: content, depth: 1, by: carrier, now: now)
             }
         } catch {
             refuse(error)
         }
     }
 
-    private mutating func receive(envelope: [UInt8], now: Instant) throws(Refusal) {
+    private mutating func receive(envelope: [UInt8], by carrier: Carrier, now: Instant) throws(Refusal) {
+        let path: PathKind = carrier == .mesh ? .mesh : .relay
         guard let keyID = EnvelopeCipher.keyID(of: envelope), let peer = sessionKeys[keyID],
             let member = members[peer], member.cipher != nil
         else { throw .notForUs }
-        if member.blocked.contains(.relay) { return }
+        if member.blocked.contains(path) { return }
         guard let packet = try member.cipher?.open(envelope) else { throw .notForUs }
         let frames = try Frame.parse(packet)
         member.knowsUs = true
-        guard configuration.paths.contains(.relay) else { return }
+        guard configuration.paths.contains(path) else { return }
         wake(member, now: now)
-        member.session.receive(frames, on: .relay, now: now)
+        member.session.receive(frames, on: carrier, now: now)
         pump(member, now: now)
     }
 
-    /// Puts a datagram into a member's inbox; a signal goes by datagram too, if the member has answered to one.
-    mutating func send(_ datagram: RelayDatagram, to member: Member, now: Instant) {
-        if case .signal(let sealed) = datagram { sendByDatagram(signal: sealed, to: member) }
-        guard gun.isConnected else { return }
-        var datagram = datagram
-        if !member.knowsUs, let presence = sealedPresence(now: now) {
-            datagram = .introduction(presence: presence, content: datagram.bytes)
+    /// A datagram as it goes to a member: with our record in front, as long as the member may not know us.
+    mutating func introduced(_ datagram: RelayDatagram, to member: Member, now: Instant) -> RelayDatagram {
+        guard !member.knowsUs, let presence = sealedPresence(now: now) else { return datagram }
+        return .introduction(presence: presence, content: datagram.bytes)
+    }
+
+    /// Sends a signal by every carrier that has nothing to learn from the others: by datagram, if the member has answered to
+    /// one, through a relay, or else through a third member.
+    mutating func send(signal sealed: [UInt8], to member: Member, now: Instant) {
+        sendByDatagram(signal: sealed, to: member)
+        if gun.isConnected {
+            send(.signal(sealed), to: member, now: now)
+        } else {
+            sendByMesh(.signal(sealed), to: member, now: now)
         }
+    }
+
+    /// Puts a datagram into a member's inbox.
+    mutating func send(_ datagram: RelayDatagram, to member: Member, now: Instant) {
+        guard gun.isConnected else { return }
+        let datagram = introduced(datagram, to: member, now: now)
         if member.inbox.day != day(now) {
             clearInbox(of: member, now: now)
             member.inbox = (day(now), topic.inboxSoul(of: member.peer, day: day(now)))

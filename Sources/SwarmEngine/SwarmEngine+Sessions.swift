@@ -72,6 +72,9 @@ extension SwarmEngine {
             if let bye = try? member.cipher?.seal(Session.byePacket()), configuration.paths.contains(.relay) {
                 send(.envelope(bye), to: member, now: now)
             }
+            if member.session.path == .mesh, let bye = try? member.cipher?.seal(Session.byePacket()) {
+                sendByMesh(.envelope(bye), to: member, now: now)
+            }
             sendDirect(Session.byePacket(), to: member, now: now)
         }
         keepDHTTable(now: now)
@@ -106,7 +109,8 @@ extension SwarmEngine {
                 events.append(.peer(member.peer, name: member.presence?.name ?? "", path: path))
             case .pathChanged(let path, let rtt):
                 // A path that has just opened has carried no ping yet; ICE has measured it, though.
-                let measured = path != .relay ? openConnection(of: member)?.peerConnection.roundTripTime : nil
+                let measured =
+                    path == .direct || path == .turn ? openConnection(of: member)?.peerConnection.roundTripTime : nil
                 events.append(.path(member.peer, path, rtt: rtt ?? measured))
             case .message(let message, let path):
                 events.append(.message(from: member.peer, message.content, path: path, sequence: message.number))
@@ -136,7 +140,7 @@ extension SwarmEngine {
                 let room = Self.channelQueue - connection.peerConnection.bufferedAmount(of: channel)
                 guard let packet = member.session.pollPacket(on: .connection, room: room, now: now) else { break }
                 // A ping on a path that fell silent says nothing behind fragments that wait for SCTP's doubled timeout.
-                if member.session.isConnectionSuspect, member.session.carrier == .relay {
+                if member.session.isConnectionSuspect, member.session.carrier != .connection {
                     connection.peerConnection.sendAgain(now: now)
                 }
                 do {
@@ -153,9 +157,13 @@ extension SwarmEngine {
             guard !member.blocked.contains(.relay), let envelope = try? member.cipher?.seal(packet) else { continue }
             send(.envelope(envelope), to: member, now: now)
         }
+        while member.cipher != nil, let packet = member.session.pollPacket(on: .mesh, room: .max, now: now) {
+            guard !member.blocked.contains(.mesh), let envelope = try? member.cipher?.seal(packet) else { continue }
+            sendByMesh(.envelope(envelope), to: member, now: now)
+        }
     }
 
-    private mutating func sendDirect(_ packet: [UInt8], to member: Member, now: Instant) {
+    mutating func sendDirect(_ packet: [UInt8], to member: Member, now: Instant) {
         guard let connection = openConnection(of: member), let channel = connection.channel else { return }
         try? connection.peerConnection.send(packet, kind: .binary, on: channel, now: now)
         drainTransmits(of: connection, now: now)

@@ -23,7 +23,7 @@ extension SwarmEngine {
             endConnection(with: member, now: now)
         }
         if let (datagram, at, count) = member.resend, now >= at {
-            send(.signal(datagram), to: member, now: now)
+            send(signal: datagram, to: member, now: now)
             member.resend = count >= 6 ? nil : (datagram, now + .seconds(1 << count), count + 1)
         }
         restartIfBroken(member, now: now)
@@ -90,6 +90,9 @@ extension SwarmEngine {
         let silentSince = silentSince(member, connection)
         if silentSince == nil, member.restart?.count != 0 { member.restart = nil }
         guard let at = restartAt(member), now >= at else { return }
+        // Our NAT may have forgotten us: where it shows us now is learned in a round trip, and told to the other side.
+        stun.refresh(now: now)
+        drainSTUN(now: now)
         let count = member.restart?.count ?? 0
         member.restart = (now + .seconds(min(1 << min(count, 4), 15)), count + 1)
         if let silentSince, now - silentSince > .seconds(60) {
@@ -157,7 +160,7 @@ extension SwarmEngine {
         case .ignore:
             if !isNew { refuse(.replayed) }
         case .repeatAnswer:
-            if let answer = member.lastAnswer { send(.signal(answer), to: member, now: now) }
+            if let answer = member.lastAnswer { send(signal: answer, to: member, now: now) }
         case .restart:
             guard isNew, let connection = connections[signal.connection] else { return refuse(.replayed) }
             answer(sdp, signal, on: connection, to: member, now: now)
@@ -354,7 +357,7 @@ extension SwarmEngine {
             let signal = signal(content, about: connection, to: member, now: now)
             let sealed = try signal.sealed(by: identity, to: key, topic: topic)
             post(signal, to: member, now: now)
-            send(.signal(sealed), to: member, now: now)
+            send(signal: sealed, to: member, now: now)
             if repeating { member.resend = (sealed, now + .seconds(1), 1) }
             return sealed
         } catch {

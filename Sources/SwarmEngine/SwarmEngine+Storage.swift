@@ -9,8 +9,7 @@ enum StorageConsequence {
 }
 
 /// What outlives a run: the streams' numbers, and the messages that wait. Keys are `out/PEER`, `in/PEER`,
-/// `graph/SOUL/KEY` (``GraphRecordCoding``) and
-/// `msg/PEER/NUMBER`; integers are big-endian.
+/// `graph/SOUL/KEY` (``GraphRecordCoding``), `msg/PEER/NUMBER` and `clock`; integers are big-endian.
 extension SwarmEngine {
     /// The next batch of changes to keep. Report with `stored(through:)` when it is on disk: only then do the messages in
     /// it leave, and only then do others learn that theirs have arrived for good.
@@ -52,6 +51,7 @@ extension SwarmEngine {
         for (key, value) in records where !key.hasPrefix("graph/") {
             let parts = key.split(separator: "/")
             var reader = ByteReader(value)
+            if key == Self.clockKey, let timestamp: UInt64 = reader.integer() { takeUpClock(timestamp, now: now) }
             guard parts.count >= 2, let peer = PeerID(String(parts[1])), let first: UInt64 = reader.integer(),
                 let second: UInt64 = reader.integer()
             else { continue }
@@ -87,6 +87,16 @@ extension SwarmEngine {
             member.session = Session(configuration: configuration.session, outbound: stream, inbound: arrived)
             member.session.setPaused(isPaused)
         }
+    }
+
+    /// The key of how our last presence record was dated.
+    private static let clockKey = "clock"
+
+    mutating func keepClock() {
+        guard configuration.isDurable else { return }
+        var writer = ByteWriter(capacity: 8)
+        writer.integer(lastPresenceTimestamp)
+        pendingWrites.append(StorageWrite(key: Self.clockKey, value: writer.bytes))
     }
 
     mutating func keepOutbound(of member: Member) {

@@ -59,7 +59,12 @@ public struct SwarmEngine: ~Copyable {
     var graphChanges = FIFO<(soul: Soul, key: Key)>()
     /// The connections whose members share the graph.
     var graphLinks: [LinkID: ConnectionID] = [:]
-    var clockSetBacks = 0
+    /// What tells our keys from those that were written before the clock was set back.
+    var tagNumber: UInt64?
+    /// When neighbours are told of each other, if something is new.
+    var tellNeighboursAt: Instant?
+    /// When a record of a former run of ours was last met that is ahead.
+    var ownRecordAt: Instant?
     /// The souls that are followed, by day.
     var presenceSouls: [Int: String] = [:]
     var inboxSouls: [Int: String] = [:]
@@ -134,9 +139,10 @@ public struct SwarmEngine: ~Copyable {
         guard abs(step) > 10_000 else { return }
         presenceAt = now
         guard step < 0 else { return }
-        clockSetBacks += 1
-        lastPresenceTimestamp = 0
-        for member in members.values { member.slots = RelaySlots() }
+        // Records go on above the former ones, or another run of ours could not be told from a replay; unless the clock was so
+        // wrong that nobody took them.
+        if !isFresh(lastPresenceTimestamp, now: now) { lastPresenceTimestamp = 0 }
+        clockWasSetBack(now: now)
     }
 
     // MARK: The network
@@ -149,7 +155,7 @@ public struct SwarmEngine: ~Copyable {
         let others = localCandidates.filter { $0.kind != .host }
         localCandidates = []
         let hosts = addresses.enumerated().map { Candidate.host($1, rank: UInt16(clamping: $0)) }
-        addLocalCandidates((configuration.paths.contains(.direct) ? hosts : []) + others, now: now)
+        addLocalCandidates((configuration.connectsDirectly ? hosts : []) + others, now: now)
         if let port = addresses.first?.port { lan.start(port: port, now: now) }
         dht?.setHostAddresses(addresses, now: now)
         drainDHT(now: now)
@@ -248,6 +254,7 @@ public struct SwarmEngine: ~Copyable {
         sayHellos(now: now)
         announceOnLAN(now: now)
         if now >= presenceAt, !isLeaving { announcePresence(now: now) }
+        tellNeighbours(now: now)
         for connection in Array(connections.values) {
             if let at = connection.peerConnection.nextTimeout, now >= at {
                 connection.peerConnection.handleTimeout(now: now)
@@ -269,6 +276,7 @@ public struct SwarmEngine: ~Copyable {
     public var nextTimeout: Instant? {
         var next: Instant? = .earlier(gun.nextTimeout, .earlier(trackers.nextTimeout, stun.nextTimeout))
         next = .earlier(next, .earlier(turn.nextTimeout, announces.nextTimeout))
+        if !isLeaving { next = .earlier(next, tellNeighboursAt) }
         if !isLeaving { next = .earlier(next, .earlier(presenceAt, .earlier(datagrams.nextTimeout, lan.nextTimeout))) }
         if dht != nil, !isLeaving { next = .earlier(next, .earlier(dht?.nextTimeout, keepTableAt)) }
         for connection in connections.values {

@@ -31,9 +31,14 @@ public struct SwarmEngineConfiguration: Sendable {
     /// How many offers to whoever gets them wait at trackers at most.
     public var mostOpenOffers = 50
     public var session = SessionConfiguration()
+    public var mesh = MeshConfiguration()
 
     public init() {}
 
-    /// Whether peer connections are made at all.
-    var usesConnections: Bool { paths.contains(.direct) || paths.contains(.turn) }
+    /// Whether peer connections are made at all. Mesh paths need them too: to those who forward.
+    var usesConnections: Bool { !paths.isDisjoint(with: [.direct, .turn, .mesh]) }
+    /// Whether messages go on them.
+    var sendsOnConnections: Bool { !paths.isDisjoint(with: [.direct, .turn]) }
+    /// Whether they may be direct.
+    var connectsDirectly: Bool { !paths.isDisjoint(with: [.direct, .mesh]) }
 }

@@ -42,6 +42,12 @@ public struct VirtualNetwork: Sendable {
         let address: IPAddress
     }
 
+    /// One direction between two hosts.
+    private struct Way: Hashable, Sendable {
+        let from: HostID
+        let to: HostID
+    }
+
     private enum Owner: Hashable, Sendable {
         case host(HostID)
         case nat(NATID)
@@ -58,7 +64,7 @@ public struct VirtualNetwork: Sendable {
     private var hosts: [Host] = []
     private var nats: [NATNode] = []
     private var owners: [Place: Owner] = [:]
-    private var cuts: Set<Set<HostID>> = []
+    private var cuts: Set<Way> = []
     private var streams: [(client: HostID, server: HostID)] = []
     private var lastStreamArrival: [Instant] = []
     private var events = EventQueue<Event>()
@@ -201,10 +207,22 @@ public struct VirtualNetwork: Sendable {
     }
 
     /// Lets no datagram pass between two hosts.
-    public mutating func cut(_ a: HostID, _ b: HostID) { cuts.insert([a, b]) }
+    public mutating func cut(_ a: HostID, _ b: HostID) {
+        cut(from: a, to: b)
+        cut(from: b, to: a)
+    }
+
+    /// Lets no datagram pass from one host to another; the other direction stays as it is.
+    public mutating func cut(from sender: HostID, to receiver: HostID) { cuts.insert(Way(from: sender, to: receiver)) }
 
     /// Takes back ``cut(_:_:)``.
-    public mutating func heal(_ a: HostID, _ b: HostID) { cuts.remove([a, b]) }
+    public mutating func heal(_ a: HostID, _ b: HostID) {
+        cuts.remove(Way(from: a, to: b))
+        cuts.remove(Way(from: b, to: a))
+    }
+
+    /// Takes back every cut.
+    public mutating func healAll() { cuts.removeAll() }
 
     // MARK: Datagrams
 
@@ -239,7 +257,7 @@ public struct VirtualNetwork: Sendable {
             switch event {
             case .inside(let payload, let forbidsFragmentation, let source, let destination, let sender):
                 guard let (host, from, to) = route(source, destination, from: sender, now: due),
-                    !cuts.contains([sender, host])
+                    cuts.isEmpty || !cuts.contains(Way(from: sender, to: host))
                 else { continue }
                 let copies = hosts[host.number].down.carry(
                     payload, forbidsFragmentation: forbidsFragmentation, now: due, using: &random)

@@ -296,7 +296,8 @@ private struct Pair {
         let frames: [Frame] = [
             .data(DataFrame(stream: 1, sequence: 5, base: 2, message: 3, flags: [.first, .text], payload: [1, 2])),
             .acknowledgement(Acknowledgement(stream: 9, received: 8, durable: 7, window: 6)), .ping(id: 1),
-            .pong(id: 2), .bye,
+            .pong(id: 2), .bye, .neighbours(forwards: true, [1, .max]), .neighbours(forwards: false, []),
+            .presence([1, 2, 3]), .forwarded([4]),
         ]
         var packet: [UInt8] = []
         for frame in frames { frame.write(to: &packet) }

@@ -30,10 +30,13 @@ struct RelaySlots: Sendable {
         return used.isEmpty ? nil : (used.sorted(), state(wall: wall))
     }
 
-    /// A minute behind the clock: only this member writes these keys, so order among its own states is all that matters,
-    /// and a relay whose clock is behind ours does not hold the datagram back until it has caught up.
+    /// How far behind the clock the states of our own keys are, in milliseconds: only this member writes them, so order
+    /// among its own states is all that matters, and a relay or a reader whose clock is behind ours does not hold them back
+    /// until it has caught up. More than the clocks of two members who take each other's records may be apart.
+    static let stateLag = 150_000.0
+
     private mutating func state(wall: Double) -> Double {
-        lastState = max(lastState + 0.001, wall - 60_000)
+        lastState = max(lastState + 0.001, wall - Self.stateLag)
         return lastState
     }
 }

@@ -10,4 +10,6 @@ public enum Refusal: String, Error, CaseIterable, Sendable {
     case stale
     /// Seen before.
     case replayed
+    /// More than is forwarded for one member.
+    case overLimit
 }

@@ -9,6 +9,17 @@ enum Frame: Equatable, Sendable {
     case pong(id: UInt64)
     /// The member leaves: nothing more will come.
     case bye
+    /// Whom the sender is connected with, by the first eight bytes of their ids, and whether it forwards to them.
+    case neighbours(forwards: Bool, [UInt64])
+    /// A sealed presence record: the sender's, or that of one of its neighbours.
+    case presence([UInt8])
+    /// A datagram to be handed to a neighbour.
+    case forward(to: PeerID, [UInt8])
+    /// A datagram that a neighbour of the sender handed it for us.
+    case forwarded([UInt8])
+
+    /// The most neighbours that are told of.
+    static let mostNeighbours = 256
 
     /// The bytes a frame adds to its body.
     static let overhead = 5
@@ -41,6 +52,20 @@ enum Frame: Equatable, Sendable {
             body.integer(id)
         case .bye:
             type = 5
+        case .neighbours(let forwards, let ids):
+            type = 6
+            body.integer(UInt8(forwards ? 1 : 0))
+            for id in ids { body.integer(id) }
+        case .presence(let sealed):
+            type = 7
+            body.append(sealed)
+        case .forward(let peer, let datagram):
+            type = 8
+            body.append(peer.rawRepresentation)
+            body.append(datagram)
+        case .forwarded(let datagram):
+            type = 9
+            body.append(datagram)
         }
         var header = ByteWriter(capacity: Self.overhead)
         header.integer(type)
@@ -90,6 +115,20 @@ enum Frame: Equatable, Sendable {
             self = .pong(id: id)
         case 5:
             self = .bye
+        case 6:
+            guard let flags: UInt8 = reader.integer(), reader.remaining % 8 == 0,
+                reader.remaining / 8 <= Self.mostNeighbours
+            else { throw .malformed }
+            var ids: [UInt64] = []
+            while let id: UInt64 = reader.integer() { ids.append(id) }
+            self = .neighbours(forwards: flags & 1 != 0, ids)
+        case 7:
+            self = .presence(reader.rest())
+        case 8:
+            guard let raw = reader.bytes(64), let peer = PeerID(rawRepresentation: raw) else { throw .malformed }
+            self = .forward(to: peer, reader.rest())
+        case 9:
+            self = .forwarded(reader.rest())
         default:
             return nil
         }

@@ -4,6 +4,8 @@ public enum PathKind: String, CaseIterable, Sendable {
     case direct
     /// A WebRTC DataChannel through a TURN server of either side.
     case turn
+    /// Sealed envelopes through a third member that both are connected with.
+    case mesh
     /// Sealed envelopes through the GUN mesh.
     case relay
 }
@@ -14,4 +16,6 @@ enum Carrier: CaseIterable {
     case connection
     /// The GUN mesh.
     case relay
+    /// A third member.
+    case mesh
 }

@@ -22,6 +22,14 @@ struct PathState: Sendable {
     private(set) var lastPing: Instant?
     /// Packets with data that are under way: the highest sequence number in each.
     private var inFlight: Deque<UInt64> = []
+    /// An answer is owed for too long: messages go another way, if there is one.
+    private(set) var isSuspect = false
+    private var trustedAt: Instant?
+    /// How long messages stay away once the path answers again: nothing the first time, ever longer when it falls silent
+    /// again and again.
+    private var reluctance: Duration = .zero
+    /// When messages may come back; `nil` when they may now.
+    private(set) var trustedFrom: Instant?
 
     var packetsInFlight: Int { inFlight.count }
 
@@ -45,9 +53,43 @@ struct PathState: Sendable {
     /// When what is under way counts as lost, if it is not acknowledged.
     var retransmissionAt: Instant? { unmovedSince.map { $0 + patience } }
 
+    /// Nothing came in time.
+    mutating func doubt(now: Instant) {
+        guard !isSuspect else { return }
+        isSuspect = true
+        trustedFrom = nil
+        if let trustedAt, now - trustedAt < Self.steady + reluctance {
+            reluctance = min(max(reluctance * 2, Self.leastReluctance), Self.mostReluctance)
+        } else {
+            reluctance = .zero
+        }
+    }
+
+    /// Its time of probation may be over.
+    mutating func handleTimeout(now: Instant) {
+        if let from = trustedFrom, now >= from { trustedFrom = nil }
+    }
+
+    /// It answers.
+    mutating func trust(now: Instant) {
+        guard isSuspect else { return }
+        isSuspect = false
+        trustedAt = now
+        trustedFrom = reluctance > .zero ? now + reluctance : nil
+    }
+
+    /// A path that held for this long is as good as new.
+    private static let steady = Duration.seconds(10)
+    private static let leastReluctance = Duration.seconds(1)
+    private static let mostReluctance = Duration.seconds(16)
+
+    /// Whether messages may go this way.
+    func isTrusted(now: Instant) -> Bool { isOpen && !isSuspect && (trustedFrom.map { now >= $0 } ?? true) }
+
     mutating func heard(now: Instant) {
         lastHeard = now
-        awaitingSince = nil
+        // What was on its way when the path broke is no answer to what is under way.
+        awaitingSince = inFlight.isEmpty ? nil : now
         unansweredPings = 0
     }
 

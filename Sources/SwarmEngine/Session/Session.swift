@@ -28,10 +28,11 @@ struct Session {
     private(set) var inbound: Inbound
     private(set) var connection = PathState()
     private(set) var relay = PathState()
+    private(set) var mesh = PathState()
     /// Which way the peer connection's packets go; only said, never acted upon.
     private var connectionPath = PathKind.direct
     /// The peer connection is open but owes an answer for too long.
-    private(set) var isConnectionSuspect = false
+    var isConnectionSuspect: Bool { connection.isSuspect }
     private(set) var suspectSince: Instant?
     private(set) var isUp = false
     /// What messages are sent on now.
@@ -57,21 +58,26 @@ struct Session {
     /// A path has come up, or its far end is a new one: all that is not acknowledged goes out on it again.
     mutating func pathOpened(_ kind: Carrier, now: Instant) {
         self[kind].open(resendFrom: outbound.received)
-        if kind == .connection { clearSuspicion() }
+        if kind == .connection { suspectSince = nil }
         wantsPing.insert(kind)
-        chooseCarrier()
+        chooseCarrier(now: now)
     }
 
     mutating func pathClosed(_ kind: Carrier, now: Instant) {
         guard self[kind].isOpen else { return }
         self[kind].close()
-        if kind == .connection {
-            clearSuspicion()
-            relay.cursor = min(relay.cursor, outbound.received)
-        }
+        if kind == .connection { suspectSince = nil }
+        rewindOthers(than: kind)
         acknowledgementDue[kind] = nil
         wantsPing.remove(kind)
-        chooseCarrier()
+        chooseCarrier(now: now)
+    }
+
+    /// What went by one path only may be lost with it.
+    private mutating func rewindOthers(than kind: Carrier) {
+        for other in [Carrier.relay, .mesh] where other != kind && self[other].isOpen {
+            self[other].cursor = min(self[other].cursor, outbound.received)
+        }
     }
 
     /// ICE moved the peer connection to another kind of candidate pair.
@@ -84,14 +90,20 @@ struct Session {
     /// The way messages go now; `nil` while there is none.
     var path: PathKind? { carrier.map { path(of: $0) } }
 
-    private func path(of carrier: Carrier) -> PathKind { carrier == .connection ? connectionPath : .relay }
+    private func path(of carrier: Carrier) -> PathKind {
+        switch carrier {
+        case .connection: connectionPath
+        case .relay: .relay
+        case .mesh: .mesh
+        }
+    }
 
     /// The member runs anew (its session key changed): what was on its way to the former run is sent again.
     mutating func peerRestarted(now: Instant) {
         outbound.peerRestarted()
         isUp = false
         if connection.isOpen { pathClosed(.connection, now: now) }
-        if relay.isOpen { pathOpened(.relay, now: now) }
+        for kind in [Carrier.relay, .mesh] where self[kind].isOpen { pathOpened(kind, now: now) }
     }
 
     /// Queues a message.
@@ -109,10 +121,11 @@ struct Session {
     mutating func receive(_ frames: [Frame], on kind: Carrier, now: Instant) {
         lastHeard = now
         self[kind].heard(now: now)
+        if kind != .connection { self[kind].trust(now: now) }
         if !isUp {
             isUp = true
             carrier = nil
-            chooseCarrier(announce: false)
+            chooseCarrier(announce: false, now: now)
             events.append(.up(path(of: carrier ?? kind)))
         }
         for frame in frames { receive(frame, on: kind, now: now) }
@@ -122,7 +135,7 @@ struct Session {
             reported = (stream, inbound.durableNext)
             events.append(.inboundAdvanced(stream: stream, next: inbound.durableNext))
         }
-        chooseCarrier()
+        chooseCarrier(now: now)
     }
 
     /// What was reported by `inboundAdvanced` is durable.
@@ -146,17 +159,20 @@ struct Session {
     }
 
     mutating func handleTimeout(now: Instant) {
-        if connection.isOpen, !isConnectionSuspect, let at = connection.suspicionAt, now >= at {
-            isConnectionSuspect = true
-            suspectSince = now
-            relay.cursor = min(relay.cursor, outbound.received)
-            wantsPing.formUnion([.connection, .relay])
-            chooseCarrier()
+        for kind in Carrier.allCases {
+            guard let at = doubtAt(kind), now >= at else { continue }
+            self[kind].doubt(now: now)
+            if kind == .connection { suspectSince = now }
+            rewindOthers(than: kind)
+            probe()
         }
-        if relay.isOpen, let at = relay.retransmissionAt, now >= at {
-            relay.sendAgain(from: outbound.received)
-            if carrier == .relay { wantsPing.insert(.relay) }
+        for kind in [Carrier.relay, .mesh] where self[kind].isOpen {
+            guard let at = self[kind].retransmissionAt, now >= at else { continue }
+            self[kind].sendAgain(from: outbound.received)
+            if carrier == kind { wantsPing.insert(kind) }
         }
+        for kind in Carrier.allCases { self[kind].handleTimeout(now: now) }
+        chooseCarrier(now: now)
         for kind in Carrier.allCases {
             if let at = nextPing(on: kind), now >= at { wantsPing.insert(kind) }
         }
@@ -174,9 +190,11 @@ struct Session {
     var nextTimeout: Instant? {
         var next: Instant?
         for kind in Carrier.allCases where self[kind].isOpen { next = .earlier(next, acknowledgementDue[kind]) }
-        if connection.isOpen, !isConnectionSuspect { next = .earlier(next, connection.suspicionAt) }
-        if relay.isOpen { next = .earlier(next, relay.retransmissionAt) }
-        for kind in Carrier.allCases { next = .earlier(next, nextPing(on: kind)) }
+        for kind in Carrier.allCases where self[kind].isOpen {
+            if kind != .connection { next = .earlier(next, self[kind].retransmissionAt) }
+            next = .earlier(next, .earlier(doubtAt(kind), nextPing(on: kind)))
+            next = .earlier(next, self[kind].trustedFrom)
+        }
         return .earlier(next, isUp ? awayAt : nil)
     }
 
@@ -216,46 +234,70 @@ struct Session {
     // MARK: Inside
 
     private subscript(kind: Carrier) -> PathState {
-        get { kind == .connection ? connection : relay }
-        set { if kind == .connection { connection = newValue } else { relay = newValue } }
+        get {
+            switch kind {
+            case .connection: connection
+            case .relay: relay
+            case .mesh: mesh
+            }
+        }
+        set {
+            switch kind {
+            case .connection: connection = newValue
+            case .relay: relay = newValue
+            case .mesh: mesh = newValue
+            }
+        }
     }
 
     private mutating func receive(_ frame: Frame, on kind: Carrier, now: Instant) {
         switch frame {
         case .data(let data):
             for message in inbound.receive(data) { events.append(.message(message, path: path(of: kind))) }
-            let delay = kind == .relay ? configuration.relayAcknowledgementDelay : .zero
+            let delay = kind == .connection ? .zero : configuration.relayAcknowledgementDelay
             acknowledgementDue[kind] = min(acknowledgementDue[kind] ?? .distantFuture, now + delay)
         case .acknowledgement(let acknowledgement):
             for number in outbound.acknowledge(acknowledgement) { events.append(.delivered(number)) }
             guard acknowledgement.stream == outbound.stream else { return }
             connection.acknowledged(before: outbound.received, now: now)
             relay.acknowledged(before: outbound.received, now: now)
-            if kind == .connection { clearSuspicion() }
+            mesh.acknowledged(before: outbound.received, now: now)
+            if kind == .connection { clearSuspicion(now: now) }
         case .ping(let id):
             if pongs.count < 16 { pongs.append((kind, id)) }
             // With the pong goes how far we are: an acknowledgement that opened the window may have been lost.
             if inbound.stream != nil { acknowledgementDue[kind] = now }
         case .pong(let id):
-            if self[kind].pong(id: id, now: now), kind == .connection { clearSuspicion() }
+            if self[kind].pong(id: id, now: now), kind == .connection { clearSuspicion(now: now) }
         case .bye:
             isUp = false
             events.append(.bye)
+        case .neighbours, .presence, .forward, .forwarded:
+            // The engine's.
+            break
         }
     }
 
-    private mutating func clearSuspicion() {
-        isConnectionSuspect = false
+    private mutating func clearSuspicion(now: Instant) {
+        connection.trust(now: now)
         suspectSince = nil
     }
 
-    private mutating func chooseCarrier(announce: Bool = true) {
-        let best: Carrier? =
-            if connection.isOpen && !(isConnectionSuspect && relay.isOpen) { .connection } else if relay.isOpen {
-                .relay
-            } else {
-                nil
-            }
+    /// When a path falls under suspicion; `nil` when it is already, or when nothing is owed there.
+    private func doubtAt(_ kind: Carrier) -> Instant? {
+        guard self[kind].isOpen, !self[kind].isSuspect else { return nil }
+        // Of paths through others only one that has an alternative is worth the doubt.
+        if kind != .connection, !Carrier.allCases.contains(where: { $0 != kind && self[$0].isOpen }) { return nil }
+        return self[kind].suspicionAt
+    }
+
+    /// The best path that may be trusted, else the best that there is. A relay is made for carrying what others say; a member
+    /// is not, so it comes last.
+    private mutating func chooseCarrier(announce: Bool = true, now: Instant) {
+        let best =
+            Carrier.allCases.first { self[$0].isTrusted(now: now) }
+            ?? Carrier.allCases.first { self[$0].isOpen && !self[$0].isSuspect }
+            ?? Carrier.allCases.first { self[$0].isOpen }
         guard let best, best != carrier else { return }
         let moved = carrier != nil
         carrier = best
@@ -264,7 +306,7 @@ struct Session {
 
     private mutating func appendData(to packet: inout [UInt8], on kind: Carrier, room: Int) -> UInt64? {
         guard carrier == kind, room > 0 else { return nil }
-        if kind == .relay, relay.packetsInFlight >= configuration.relayWindow { return nil }
+        if kind != .connection, self[kind].packetsInFlight >= configuration.relayWindow { return nil }
         let limit = min(configuration.largestPacket, room)
         var cursor = max(self[kind].cursor, outbound.received)
         var highest: UInt64?
@@ -287,8 +329,8 @@ struct Session {
         switch kind {
         case .connection:
             interval = isConnectionSuspect ? configuration.suspectPingInterval : configuration.directPingInterval
-        case .relay:
-            if carrier == .connection {
+        case .relay, .mesh:
+            if carrier != kind, !state.isSuspect {
                 interval = configuration.spareRelayPingInterval
             } else {
                 // A member who does not answer is asked ever more seldom.

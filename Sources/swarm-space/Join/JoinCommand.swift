@@ -55,7 +55,7 @@ struct JoinCommand: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "The paths that may carry messages, of direct, turn and relay. (default: all)", valueName: "path,…"))
+            "The paths that may carry messages, of direct, turn, mesh and relay. (default: all)", valueName: "path,…"))
     var only: String?
 
     @Option(help: "The UDP port; 0 takes a free one.")
@@ -124,7 +124,8 @@ struct JoinCommand: AsyncParsableCommand {
             configuration.paths = []
             for word in only.split(separator: ",", omittingEmptySubsequences: false) {
                 guard let path = PathKind(rawValue: String(word)) else {
-                    throw SwarmError(.invalidConfiguration, "--only \(only): the paths are direct, turn and relay")
+                    throw SwarmError(
+                        .invalidConfiguration, "--only \(only): the paths are direct, turn, mesh and relay")
                 }
                 configuration.paths.insert(path)
             }

@@ -1,0 +1,64 @@
+import Foundation
+
+/// What the command line asks for.
+struct Options: Sendable {
+    var seeds: Range<UInt64> = 1..<101
+    var isLarge = false
+    var traces = false
+    var tells = false
+    var wantsFigures = false
+    var trials: UInt64 = 100
+    var jobs = max(1, ProcessInfo.processInfo.activeProcessorCount)
+
+    struct UsageError: Error, CustomStringConvertible {
+        let description: String
+    }
+
+    mutating func parse(_ arguments: ArraySlice<String>) throws(UsageError) {
+        var arguments = arguments
+        func number(_ name: String) throws(UsageError) -> UInt64 {
+            guard let value = arguments.popFirst().flatMap({ UInt64($0) }), value < 1 << 32 else {
+                throw UsageError(description: "\(name) wants a number")
+            }
+            return value
+        }
+        while let argument = arguments.popFirst() {
+            switch argument {
+            case "--seeds": seeds = 1..<(1 + (try number(argument)))
+            case "--seed":
+                let seed = try number(argument)
+                seeds = seed..<seed + 1
+                tells = true
+            case "--jobs": jobs = max(1, Int(try number(argument)))
+            case "--figures": wantsFigures = true
+            case "--trials": trials = max(1, try number(argument))
+            case "--large": isLarge = true
+            case "--trace": traces = true
+            case "--tell": tells = true
+            default: throw UsageError(description: "unknown option \(argument)")
+            }
+        }
+    }
+}
+
+/// Hands out seeds, each once.
+actor SeedQueue {
+    private var seeds: Range<UInt64>.Iterator
+
+    init(_ seeds: Range<UInt64>) { self.seeds = seeds.makeIterator() }
+
+    func next() -> UInt64? { seeds.next() }
+}
+
+func exit(usage message: String) -> Never {
+    FileHandle.standardError.write(
+        Data(
+            "simulate: \(message)\nsimulate [--seeds N | --seed N] [--large] [--tell] [--trace] [--jobs N]\nsimulate --figures [--trials N]\n"
+                .utf8))
+    exit(status: 64)
+}
+
+func exit(status: Int32) -> Never {
+    fflush(nil)
+    Foundation.exit(status)
+}
