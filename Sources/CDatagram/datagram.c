@@ -143,10 +143,10 @@ int swarm_enable_receive_offload(int socket) {
   return setsockopt(socket, SOL_UDP, UDP_GRO, &on, sizeof on) == 0 ? 0 : -errno;
 }
 
-int swarm_enable_mtu_probing(int socket, int is_ipv4) {
-  int probe = IP_PMTUDISC_PROBE;
-  int result = setsockopt(socket, IPPROTO_IP, IP_MTU_DISCOVER, &probe, sizeof probe);
+int swarm_set_fragmentation(int socket, int is_ipv4, int is_forbidden) {
+  int mode = is_forbidden ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT;
+  int result = setsockopt(socket, IPPROTO_IP, IP_MTU_DISCOVER, &mode, sizeof mode);
   if (is_ipv4) return result == 0 ? 0 : -errno;
-  probe = IPV6_PMTUDISC_PROBE;
-  return setsockopt(socket, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &probe, sizeof probe) == 0 ? 0 : -errno;
+  mode = is_forbidden ? IPV6_PMTUDISC_PROBE : IPV6_PMTUDISC_DONT;
+  return setsockopt(socket, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &mode, sizeof mode) == 0 ? 0 : -errno;
 }

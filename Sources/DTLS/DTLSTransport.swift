@@ -136,8 +136,8 @@ public enum DTLSEvent: Equatable, Sendable {
         return unsafe DTLSFingerprint.any(of: fingerprints, matches: peer)
     }
 
-    /// The longest record that `send` takes, in bytes: OpenSSL's write buffer is made for it.
-    public static let maximumRecordLength = 1500
+    /// The longest record that `send` takes, in bytes: OpenSSL's write buffer is made for it. What jumbo frames carry.
+    public static let maximumRecordLength = 8960
 
     /// Seals one record of 1…`maximumRecordLength` bytes; it is ready in `pollTransmit`, 37 bytes longer. The MTU of
     /// the path does not bound it: the caller does.

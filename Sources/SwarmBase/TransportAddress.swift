@@ -100,11 +100,18 @@ public struct Transmit: Hashable, Sendable {
     /// The address it is sent from when a TURN server is to do so (RFC 8656 §3: the relayed transport address); `nil`
     /// for the node's own socket.
     public var relay: TransportAddress?
+    /// Whether it must be lost rather than cut apart where it is too long for the path (RFC 8899 §3): it finds out what
+    /// passes, or goes by what was found out. Others may be fragmented.
+    public var forbidsFragmentation: Bool
 
     @inlinable
-    public init(to destination: TransportAddress, payload: [UInt8], via relay: TransportAddress? = nil) {
+    public init(
+        to destination: TransportAddress, payload: [UInt8], via relay: TransportAddress? = nil,
+        forbidsFragmentation: Bool = false
+    ) {
         self.destination = destination
         self.payload = payload
         self.relay = relay
+        self.forbidsFragmentation = forbidsFragmentation
     }
 }

@@ -11,6 +11,7 @@ extension SwarmEngine {
     mutating func makeConnection(id: ConnectionID? = nil, to peer: PeerID?, now: Instant) -> Connection {
         let id = id ?? ConnectionID(value: entropy.next())
         var settings = PeerConnectionConfiguration()
+        settings.sctp.maxProbedPacketSize = SCTPConfiguration.largestUsefulPacketSize
         settings.mayBeRelayed = !turn.servers.isEmpty
         let peerConnection = PeerConnection(
             configuration: settings, certificate: certificate, entropy: entropy.fork(), now: now)

@@ -16,6 +16,9 @@ public struct LinkConditions: Hashable, Sendable {
     public var jitter = Duration.zero
     /// The most that overtaken datagrams come later.
     public var reorderingDelay = Duration.milliseconds(50)
+    /// The longest datagram that passes whole, with IP and UDP headers; a longer one passes in fragments, or is lost when it
+    /// must not be fragmented. `nil` for any length.
+    public var maximumTransmissionUnit: Int?
     /// How much passes; `nil` for any amount.
     public var bitsPerSecond: Int?
     /// How long the queue before a link with a `bitsPerSecond` may get; what comes on top is lost.
@@ -44,16 +47,19 @@ struct Link: Sendable {
     /// When what waits in the queue has passed.
     private var freeAt = Instant.zero
     private var lastArrival = Instant.zero
-    /// IPv4 and UDP headers, which take their share of the rate.
+    /// IPv4 and UDP headers, which take their share of the rate and of the length.
     private static let headers = 28
 
     init(_ conditions: LinkConditions) { self.conditions = conditions }
 
     /// When, and how, a datagram comes out at the other end: not at all, once or twice.
     mutating func carry(
-        _ payload: [UInt8], now: Instant, using random: inout SeededGenerator
+        _ payload: [UInt8], forbidsFragmentation: Bool, now: Instant, using random: inout SeededGenerator
     ) -> [(at: Instant, payload: [UInt8])] {
         guard !conditions.isCut else { return [] }
+        if forbidsFragmentation, let most = conditions.maximumTransmissionUnit, payload.count + Self.headers > most {
+            return []
+        }
         var leaves = now
         if let rate = conditions.bitsPerSecond, rate > 0 {
             leaves = max(now, freeAt)

@@ -49,7 +49,8 @@ public struct VirtualNetwork: Sendable {
 
     private enum Event: Sendable {
         /// Has passed the sender's uplink.
-        case inside([UInt8], source: TransportAddress, destination: TransportAddress, from: HostID)
+        case inside(
+            [UInt8], forbidsFragmentation: Bool, source: TransportAddress, destination: TransportAddress, from: HostID)
         case arrival(Arrival)
     }
 
@@ -208,17 +209,24 @@ public struct VirtualNetwork: Sendable {
     // MARK: Datagrams
 
     /// Sends a datagram from a host's port.
+    ///
+    /// - Parameter forbidsFragmentation: whether it is lost where it is too long, rather than cut apart.
     public mutating func send(
-        _ payload: [UInt8], from host: HostID, port: UInt16, to destination: TransportAddress, now: Instant
+        _ payload: [UInt8], from host: HostID, port: UInt16, to destination: TransportAddress,
+        forbidsFragmentation: Bool = false, now: Instant
     ) {
         sentDatagrams += 1
         guard
             let address = hosts[host.number].addresses.first(where: { $0.isIPv6 == destination.address.isIPv6 })
         else { return }
         let source = TransportAddress(address, port: port)
-        for copy in hosts[host.number].up.carry(payload, now: now, using: &random) {
+        let copies = hosts[host.number].up.carry(
+            payload, forbidsFragmentation: forbidsFragmentation, now: now, using: &random)
+        for copy in copies {
             events.add(
-                .inside(copy.payload, source: source, destination: destination, from: host), at: copy.at)
+                .inside(
+                    copy.payload, forbidsFragmentation: forbidsFragmentation, source: source, destination: destination,
+                    from: host), at: copy.at)
         }
     }
 
@@ -229,11 +237,13 @@ public struct VirtualNetwork: Sendable {
     public mutating func receive(now: Instant) -> Arrival? {
         while let due = events.nextTime, due <= now, let event = events.next(due: now) {
             switch event {
-            case .inside(let payload, let source, let destination, let sender):
+            case .inside(let payload, let forbidsFragmentation, let source, let destination, let sender):
                 guard let (host, from, to) = route(source, destination, from: sender, now: due),
                     !cuts.contains([sender, host])
                 else { continue }
-                for copy in hosts[host.number].down.carry(payload, now: due, using: &random) {
+                let copies = hosts[host.number].down.carry(
+                    payload, forbidsFragmentation: forbidsFragmentation, now: due, using: &random)
+                for copy in copies {
                     events.add(.arrival(.datagram(copy.payload, from: from, to: to, at: host)), at: copy.at)
                 }
             case .arrival(let arrival):

@@ -431,7 +431,7 @@ import Testing
 
 @Suite struct DeadlineQueueTests {
     final class Holder: DeadlineHolder {
-        var deadlineIndex: Int?
+        var deadlineSlot: Int?
         var deadline: Int64?
     }
 

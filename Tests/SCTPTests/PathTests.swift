@@ -40,6 +40,47 @@ private func types(_ packet: [UInt8]) -> [UInt8] {
         #expect((mtu.raiseDelay == nil) == (mtu.size == 1400))
     }
 
+    /// What Ethernet carries is tried first, then what jumbo frames carry, and nothing between: no link has such a size.
+    @Test(arguments: [1188, 1300, 1400, 1500, 8911, 8912, 9000])
+    func ladder(pathMTU: Int) {
+        var mtu = PathMTU(configuration(SCTPConfiguration.largestUsefulPacketSize))
+        var sizes: [Int] = []
+        while let probe = mtu.nextProbe() {
+            sizes.append(probe.size)
+            if probe.size <= pathMTU {
+                let isKnown = mtu.answered(nonce: probe.nonce)
+                #expect(isKnown)
+            } else {
+                mtu.expired()
+            }
+        }
+        #expect(sizes.first == 1400 && sizes.allSatisfy { $0 <= 1400 || $0 == 8912 })
+        #expect(mtu.size <= pathMTU && mtu.size > min(pathMTU, 1400) - 20)
+        #expect((mtu.size == 8912) == (pathMTU >= 8912))
+        if pathMTU >= 1400, pathMTU < 8912 { #expect(mtu.size == 1400 && sizes == [1400, 8912, 8912, 8912]) }
+        // Only what goes by a probe's answer must stay whole.
+        #expect(mtu.forbidsFragmentation(of: mtu.size) == (mtu.size > 1188))
+        #expect(mtu.forbidsFragmentation(of: mtu.size + 4) == false)
+        // After a while the larger size is tried again.
+        mtu.raise()
+        #expect(mtu.nextProbe()?.size == (pathMTU < 1400 ? 1400 : (pathMTU < 8912 ? 8912 : nil)))
+    }
+
+    /// A probe has the question at its end, so that who gets only the beginning of it does not answer.
+    @Test func aProbeEndsWithTheQuestion() throws {
+        let pair = ChannelPair(seed: 5, configuration: configuration())
+        var probes = 0
+        pair.filter = { toB, packet in
+            guard toB, packet.count > 1188 else { return true }
+            probes += 1
+            #expect(types(packet) == [132, 4] && pair.a.forbidsFragmentation == true)
+            return true
+        }
+        pair.connect()
+        pair.run(for: .seconds(1))
+        #expect(probes == 1 && pair.a.packetSize == 1400)
+    }
+
     @Test func answersToOtherProbesDoNotCount() throws {
         var mtu = PathMTU(configuration())
         let first = try required(mtu.nextProbe())
@@ -84,21 +125,41 @@ private func types(_ packet: [UInt8]) -> [UInt8] {
         #expect(pair.a.association.packetSize == maximum ?? 1188)
     }
 
-    /// The path narrows under the data: back to the base, and what was cut for the wider path is said to need
-    /// fragmentation, which then lets it through.
-    @Test func narrowerPath() throws {
-        let pair = ChannelPair(seed: 2, configuration: configuration())
+    /// The path narrows under the data: back to the base, and what was cut for the wider path is fragmented on its way, so
+    /// that everything arrives although it stays narrow.
+    @Test(arguments: [1400, 8912]) func narrowerPath(maximum: Int) throws {
+        let pair = ChannelPair(seed: 2, configuration: configuration(maximum))
         pair.connect()
         let id = try pair.a.open(DataChannelOptions(label: "x"))
         pair.run(for: .seconds(2))
-        #expect(pair.a.association.packetSize == 1400 && pair.a.association.exceedsPacketSize == false)
+        #expect(pair.a.association.packetSize == maximum)
         pair.impair { $0.maxPacketSize = 1300 }
         for _ in 0..<10 { try pair.a.send([UInt8](repeating: 1, count: 20_000), kind: .binary, on: id, now: pair.now) }
-        pair.run(for: .seconds(5))
-        #expect(pair.a.association.packetSize == 1188 && pair.a.association.exceedsPacketSize == true)
-        pair.impair { $0.maxPacketSize = .max }
-        let done = pair.run(for: .seconds(60)) { $0.receivedByB.count == 10 }
-        #expect(done && pair.a.association.exceedsPacketSize == false)
+        let done = pair.run(for: .seconds(20)) { $0.receivedByB.count == 10 }
+        #expect(done && pair.a.association.packetSize == 1188)
+        // Much later the search begins again, and finds what there is.
+        pair.run(for: .seconds(700))
+        let found = pair.a.association.packetSize
+        #expect(found <= 1300 && found > 1280)
+    }
+
+    /// Another path may be narrower: nothing large leaves before it was probed.
+    @Test func anotherPath() throws {
+        let pair = ChannelPair(seed: 6, configuration: configuration(8912))
+        pair.connect()
+        let id = try pair.a.open(DataChannelOptions(label: "x"))
+        pair.run(for: .seconds(2))
+        #expect(pair.a.association.packetSize == 8912)
+        pair.impair { $0.maxPacketSize = 1188 }
+        pair.a.pathChanged(now: pair.now)
+        #expect(pair.a.association.packetSize == 1188)
+        pair.filter = { toB, packet in
+            #expect(!toB || packet.count <= 1188 || types(packet) == [132, 4])
+            return true
+        }
+        for _ in 0..<10 { try pair.a.send([UInt8](repeating: 1, count: 20_000), kind: .binary, on: id, now: pair.now) }
+        let done = pair.run(for: .seconds(2)) { $0.receivedByB.count == 10 }
+        #expect(done)
     }
 }
 

@@ -14,7 +14,7 @@ struct Impairment {
     var queuedPackets = 100
     /// The share of packets in which a bit is flipped.
     var corruption = 0.0
-    /// Larger packets are lost.
+    /// Larger packets are lost, unless they may be fragmented.
     var maxPacketSize = Int.max
     var isCut = false
 }
@@ -69,8 +69,10 @@ struct Link {
     init(_ impairment: Impairment) { self.impairment = impairment }
 
     /// When a packet of this size arrives; `nil` when it is lost.
-    mutating func arrival(bytes: Int, now: Instant, random: inout SeededGenerator) -> Instant? {
-        if impairment.isCut || bytes > impairment.maxPacketSize
+    mutating func arrival(
+        bytes: Int, forbidsFragmentation: Bool, now: Instant, random: inout SeededGenerator
+    ) -> Instant? {
+        if impairment.isCut || (forbidsFragmentation && bytes > impairment.maxPacketSize)
             || Double.random(in: 0..<1, using: &random) < impairment.loss
         {
             return nil
@@ -147,13 +149,17 @@ final class ChannelPair {
 
     /// Sends what the ends have to send, and takes their events.
     func drain() {
-        while let packet = a.pollTransmit(now: now) { transmit(packet, toB: true) }
+        while let packet = a.pollTransmit(now: now) {
+            transmit(packet, forbidsFragmentation: a.forbidsFragmentation, toB: true)
+        }
         while let event = a.pollEvent() { eventsOfA.append(event) }
-        while let packet = b.pollTransmit(now: now) { transmit(packet, toB: false) }
+        while let packet = b.pollTransmit(now: now) {
+            transmit(packet, forbidsFragmentation: b.forbidsFragmentation, toB: false)
+        }
         while readsB, let event = b.pollEvent() { eventsOfB.append(event) }
     }
 
-    private func transmit(_ packet: [UInt8], toB direction: Bool) {
+    private func transmit(_ packet: [UInt8], forbidsFragmentation: Bool, toB direction: Bool) {
         packets += 1
         bytes += packet.count
         if let filter, !filter(direction, packet) { return }
@@ -163,8 +169,10 @@ final class ChannelPair {
         for _ in 0..<copies {
             let at =
                 direction
-                ? toB.arrival(bytes: packet.count, now: now, random: &random)
-                : toA.arrival(bytes: packet.count, now: now, random: &random)
+                ? toB.arrival(
+                    bytes: packet.count, forbidsFragmentation: forbidsFragmentation, now: now, random: &random)
+                : toA.arrival(
+                    bytes: packet.count, forbidsFragmentation: forbidsFragmentation, now: now, random: &random)
             guard let at else { continue }
             order += 1
             var arriving = packet

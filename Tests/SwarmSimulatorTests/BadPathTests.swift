@@ -91,15 +91,22 @@ private struct BadPathRun {
         }
         nat = Bool.random(using: &random) ? simulation.network.addNAT(.portRestricted) : nil
         let hosts = [simulation.network.addHost(behind: nat), simulation.network.addHost()]
-        a = try simulation.addPeer("a", host: hosts[0], seed: random.next())
-        b = try simulation.addPeer("b", host: hosts[1], seed: random.next())
+        conditions.maximumTransmissionUnit = Self.transmissionUnits.randomElement(using: &random) ?? nil
+        var configuration = PeerConnectionConfiguration()
+        configuration.sctp.maxProbedPacketSize = SCTPConfiguration.largestUsefulPacketSize
+        a = try simulation.addPeer("a", host: hosts[0], seed: random.next(), configuration: configuration)
+        b = try simulation.addPeer("b", host: hosts[1], seed: random.next(), configuration: configuration)
         signalingDelay = .milliseconds(Int.random(in: 0...500, using: &random))
         setConditions(conditions)
         log = [
             "loss \(Int(conditions.loss * 100)) %", "delay \(conditions.delay)", "jitter \(conditions.jitter)",
-            "rate \(conditions.bitsPerSecond ?? 0)", nat == nil ? "no NAT" : "NAT",
+            "rate \(conditions.bitsPerSecond ?? 0)",
+            "MTU \(conditions.maximumTransmissionUnit ?? 0)", nat == nil ? "no NAT" : "NAT",
         ]
     }
+
+    /// Tunnels, Ethernet, jumbo frames.
+    private static let transmissionUnits: [Int?] = [nil, 1280, 1400, 1492, 1500, 9000]
 
     private func setConditions(_ conditions: LinkConditions) {
         simulation.network.setUplink(of: a.host, conditions)
@@ -120,6 +127,8 @@ private struct BadPathRun {
         else { return ["not connected: \(a.states) \(b.states)"] }
         // The handshake is protected by checksums only, all that follows by cryptography.
         conditions.corruption = Double.random(in: 0...0.02, using: &random)
+        // The path may have become narrower, or wider, without a word.
+        conditions.maximumTransmissionUnit = Self.transmissionUnits.randomElement(using: &random) ?? nil
         setConditions(conditions)
         for _ in 0..<Int.random(in: 2...6, using: &random) {
             try sendSome()

@@ -69,7 +69,8 @@ final class SimulatedPeer {
                 moved = true
                 if transmit.relay == nil {
                     network.send(
-                        transmit.payload, from: host, port: port, to: transmit.destination, now: now)
+                        transmit.payload, from: host, port: port, to: transmit.destination,
+                        forbidsFragmentation: transmit.forbidsFragmentation, now: now)
                 } else {
                     turn.send(transmit, for: Self.session, now: now)
                 }
@@ -88,7 +89,9 @@ final class SimulatedPeer {
                 }
             }
             while let transmit = turn.pollTransmit() {
-                network.send(transmit.payload, from: host, port: port, to: transmit.destination, now: now)
+                network.send(
+                    transmit.payload, from: host, port: port, to: transmit.destination,
+                    forbidsFragmentation: transmit.forbidsFragmentation, now: now)
             }
             while let (_, bytes) = turn.pollStream() {
                 if let stream { network.send(bytes, on: stream.id, from: host, now: now) }

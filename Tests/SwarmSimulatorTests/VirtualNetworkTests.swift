@@ -36,6 +36,18 @@ import Testing
         #expect(got.allSatisfy { $0.at == .zero + .milliseconds(30) && $0.from.port == 5 })
     }
 
+    @Test func whatIsTooLongIsLostOnlyWhenItMustStayWhole() {
+        var conditions = LinkConditions()
+        conditions.maximumTransmissionUnit = 1500
+        var (network, a, b, address) = pair(conditions)
+        for (length, forbids) in [(1472, true), (1473, true), (1473, false), (9000, false)] {
+            network.send(
+                [UInt8](repeating: 1, count: length), from: a, port: 5, to: address, forbidsFragmentation: forbids,
+                now: .zero)
+        }
+        #expect(arrivals(at: b, in: &network).map(\.payload.count) == [1472, 1473, 9000])
+    }
+
     @Test func sharesAreAsStated() {
         var conditions = LinkConditions.delay(.milliseconds(10))
         conditions.loss = 0.2

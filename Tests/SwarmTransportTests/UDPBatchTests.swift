@@ -64,7 +64,11 @@ import Testing
         for start in stride(from: 0, to: sent.count, by: 100) {
             let portion = sent[start..<start + 100]
             try await on(loop) {
-                for bytes in portion { client.port.value?.send(Transmit(to: server.address, payload: bytes)) }
+                for (index, bytes) in portion.enumerated() {
+                    // In stretches of 16: what may be fragmented and what must not are told apart call by call.
+                    client.port.value?.send(
+                        Transmit(to: server.address, payload: bytes, forbidsFragmentation: index & 16 == 0))
+                }
                 client.port.value?.flush()
             }
             _ = try await received.wait(count: start + 100)

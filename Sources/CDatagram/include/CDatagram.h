@@ -54,8 +54,9 @@ int swarm_receive_datagrams(int socket, uint8_t *slots, size_t slot_size, swarm_
 /// Lets the kernel hand over several datagrams of one size as one message (UDP_GRO). Returns 0 or a negative error number.
 int swarm_enable_receive_offload(int socket);
 
-/// Sets DF on what is sent, without believing the kernel's own idea of the path's MTU (IP_PMTUDISC_PROBE).
+/// Whether what is sent from now on may be fragmented (IP_MTU_DISCOVER): when it is forbidden, DF is set, and the kernel's own
+/// idea of the path's MTU is not believed (IP_PMTUDISC_PROBE), else DF is not set (IP_PMTUDISC_DONT).
 /// Returns 0 or a negative error number.
-int swarm_enable_mtu_probing(int socket, int is_ipv4);
+int swarm_set_fragmentation(int socket, int is_ipv4, int is_forbidden);
 
 #endif

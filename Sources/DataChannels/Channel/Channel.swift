@@ -1,6 +1,7 @@
 import NIOCore
 import SCTP
 import SwarmBase
+import SwarmTransport
 import WebRTC
 
 /// A data channel on its event loop: between the connection's core and the link to the users.
@@ -33,11 +34,13 @@ final class Channel {
 
     init(
         handle: DataChannelHandle, label: String, options: DataChannelOptions, connection: Connection,
-        eventLoop: any EventLoop, configuration: EndpointConfiguration
+        eventLoop: any EventLoop, configuration: EndpointConfiguration, pollingInterrupt: PollingInterrupt
     ) {
         self.handle = handle
         self.connection = connection
-        link = ChannelLink(label: label, options: options, eventLoop: eventLoop, configuration: configuration)
+        link = ChannelLink(
+            label: label, options: options, eventLoop: eventLoop, configuration: configuration,
+            pollingInterrupt: pollingInterrupt)
         link.attach(self)
     }
 

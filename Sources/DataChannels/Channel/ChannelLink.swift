@@ -1,4 +1,5 @@
 import NIOCore
+import SwarmTransport
 import Synchronization
 
 /// Where the users of a channel, on whatever threads, meet its event loop: what came and is not read, what is to be sent
@@ -54,6 +55,7 @@ final class ChannelLink: Sendable {
     let label: String
     let options: DataChannelOptions
     private let eventLoop: any EventLoop
+    private let pollingInterrupt: PollingInterrupt
     private let channel: NIOLoopBoundBox<WeakChannel>
     private let inbox = Mutex(Inbox())
     private let outbox: Mutex<Outbox>
@@ -63,11 +65,13 @@ final class ChannelLink: Sendable {
 
     /// Made on the event loop, for a channel there that is attached next.
     init(
-        label: String, options: DataChannelOptions, eventLoop: any EventLoop, configuration: EndpointConfiguration
+        label: String, options: DataChannelOptions, eventLoop: any EventLoop, configuration: EndpointConfiguration,
+        pollingInterrupt: PollingInterrupt
     ) {
         self.label = label
         self.options = options
         self.eventLoop = eventLoop
+        self.pollingInterrupt = pollingInterrupt
         channel = NIOLoopBoundBox(WeakChannel(), eventLoop: eventLoop)
         mostUnreadBytes = max(1, configuration.mostUnreadBytes)
         mostUnreadMessages = max(1, configuration.mostUnreadMessages)
@@ -324,6 +328,7 @@ final class ChannelLink: Sendable {
         if eventLoop.inEventLoop {
             if let channel = channel.value.channel { what(channel) }
         } else {
+            pollingInterrupt.raise()
             eventLoop.execute { [channel] in
                 if let channel = channel.value.channel { what(channel) }
             }

@@ -10,7 +10,7 @@ final class Connection: DeadlineHolder {
     let id: UInt64
     var core: WebRTC.PeerConnection
     let reports: ConnectionReports
-    var deadlineIndex: Int?
+    var deadlineSlot: Int?
     /// Something has happened to it in this turn of the loop.
     var isTouched = false
     /// A description was made or taken: the switchboard has to know by which ufrags peers may ask for it.
@@ -20,6 +20,7 @@ final class Connection: DeadlineHolder {
     private weak var switchboard: Switchboard?
     private let eventLoop: any EventLoop
     private let configuration: EndpointConfiguration
+    private let pollingInterrupt: PollingInterrupt
     private var offeringChannels: [Channel] = []
     private var arrivedChannels: [Channel] = []
     private var bufferingChannels: [Channel] = []
@@ -49,6 +50,7 @@ final class Connection: DeadlineHolder {
         self.switchboard = switchboard
         self.eventLoop = eventLoop
         self.configuration = configuration
+        pollingInterrupt = switchboard.pollingInterrupt
         reports = ConnectionReports()
     }
 
@@ -113,7 +115,7 @@ final class Connection: DeadlineHolder {
     private func add(_ handle: DataChannelHandle, label: String, options: DataChannelOptions) -> Channel {
         let channel = Channel(
             handle: handle, label: label, options: options, connection: self, eventLoop: eventLoop,
-            configuration: configuration)
+            configuration: configuration, pollingInterrupt: pollingInterrupt)
         channels[handle] = channel
         return channel
     }

@@ -2,21 +2,30 @@ import SwarmBase
 
 /// Something with a deadline in a ``DeadlineQueue``.
 protocol DeadlineHolder: AnyObject {
-    /// Its place in the queue; the queue's own.
-    var deadlineIndex: Int? { get set }
+    /// Its slot in the queue; the queue's own.
+    var deadlineSlot: Int? { get set }
 }
 
 /// Who is to be woken when: a binary heap, so that the next one is found at once and a change costs log n.
 ///
 /// A holder's deadline moves with nearly every packet, mostly to a later moment. So only an earlier one is noted at once;
-/// a holder that is woken too early is asked again and noted anew.
+/// a holder that is woken too early is asked again and noted anew. The heap holds numbers, not holders: moving those about
+/// would count references.
 struct DeadlineQueue<Holder: DeadlineHolder> {
     private struct Entry {
         var at: Instant
-        let holder: Holder
+        let slot: Int
+    }
+
+    private struct Slot {
+        var holder: Holder?
+        /// Where its entry is in the heap; negative when there is none.
+        var place = -1
     }
 
     private var heap: [Entry] = []
+    private var slots: [Slot] = []
+    private var freeSlots: [Int] = []
 
     init() {}
 
@@ -29,34 +38,54 @@ struct DeadlineQueue<Holder: DeadlineHolder> {
     /// Notes that a holder is to be woken no later than `deadline`; `nil` changes nothing.
     mutating func wake(_ holder: Holder, at deadline: Instant?) {
         guard let deadline else { return }
-        if let index = holder.deadlineIndex {
-            guard deadline < heap[index].at else { return }
-            heap[index].at = deadline
-            siftUp(index)
+        let slot = holder.deadlineSlot ?? takeSlot(for: holder)
+        let place = slots[slot].place
+        if place >= 0 {
+            guard deadline < heap[place].at else { return }
+            heap[place].at = deadline
+            siftUp(place)
         } else {
-            heap.append(Entry(at: deadline, holder: holder))
-            holder.deadlineIndex = heap.count - 1
+            heap.append(Entry(at: deadline, slot: slot))
             siftUp(heap.count - 1)
         }
     }
 
-    /// Takes out the first that is due.
+    /// Takes out the first that is due. The queue still knows it, until ``remove(_:)``.
     mutating func popDue(now: Instant) -> Holder? {
         guard let first = heap.first, first.at <= now else { return nil }
-        remove(first.holder)
-        return first.holder
+        removeEntry(at: 0)
+        return slots[first.slot].holder
     }
 
-    /// Takes a holder out.
+    /// Forgets a holder.
     mutating func remove(_ holder: Holder) {
-        guard let index = holder.deadlineIndex else { return }
-        holder.deadlineIndex = nil
+        guard let slot = holder.deadlineSlot else { return }
+        if slots[slot].place >= 0 { removeEntry(at: slots[slot].place) }
+        holder.deadlineSlot = nil
+        slots[slot].holder = nil
+        freeSlots.append(slot)
+    }
+
+    private mutating func takeSlot(for holder: Holder) -> Int {
+        let slot: Int
+        if let free = freeSlots.popLast() {
+            slot = free
+            slots[slot].holder = holder
+        } else {
+            slot = slots.count
+            slots.append(Slot(holder: holder))
+        }
+        holder.deadlineSlot = slot
+        return slot
+    }
+
+    private mutating func removeEntry(at place: Int) {
+        slots[heap[place].slot].place = -1
         let last = heap.removeLast()
-        guard index < heap.count else { return }
-        heap[index] = last
-        last.holder.deadlineIndex = index
-        siftUp(index)
-        siftDown(last.holder.deadlineIndex ?? index)
+        guard place < heap.count else { return }
+        put(last, at: place)
+        siftUp(place)
+        siftDown(slots[last.slot].place)
     }
 
     private mutating func siftUp(_ start: Int) {
@@ -65,10 +94,10 @@ struct DeadlineQueue<Holder: DeadlineHolder> {
         while index > 0 {
             let parent = (index - 1) / 2
             guard entry.at < heap[parent].at else { break }
-            place(heap[parent], at: index)
+            put(heap[parent], at: index)
             index = parent
         }
-        place(entry, at: index)
+        put(entry, at: index)
     }
 
     private mutating func siftDown(_ start: Int) {
@@ -79,14 +108,14 @@ struct DeadlineQueue<Holder: DeadlineHolder> {
             guard child < heap.count else { break }
             if child + 1 < heap.count, heap[child + 1].at < heap[child].at { child += 1 }
             guard heap[child].at < entry.at else { break }
-            place(heap[child], at: index)
+            put(heap[child], at: index)
             index = child
         }
-        place(entry, at: index)
+        put(entry, at: index)
     }
 
-    private mutating func place(_ entry: Entry, at index: Int) {
-        heap[index] = entry
-        entry.holder.deadlineIndex = index
+    private mutating func put(_ entry: Entry, at place: Int) {
+        heap[place] = entry
+        slots[entry.slot].place = place
     }
 }

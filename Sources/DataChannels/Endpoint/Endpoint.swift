@@ -54,14 +54,18 @@ public actor Endpoint {
         }
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         let events = EndpointEvents()
+        let interrupt = PollingInterrupt()
         do {
             let started = try await loop.flatSubmit {
-                let switchboard = Switchboard(eventLoop: loop, configuration: configuration, certificate: certificate)
+                let switchboard = Switchboard(
+                    eventLoop: loop, configuration: configuration, certificate: certificate,
+                    pollingInterrupt: interrupt)
                 let bound = NIOLoopBound(switchboard, eventLoop: loop)
                 return switchboard.start(servers: servers, events: events).map { (bound, $0) }
             }.get()
             return Endpoint(
-                switchboard: started.0, port: started.1, eventLoop: loop, certificate: certificate, events: events)
+                switchboard: started.0, port: started.1, eventLoop: loop, certificate: certificate, events: events,
+                pollingInterrupt: interrupt)
         } catch {
             throw .cannotBind("\(error)")
         }
@@ -69,13 +73,13 @@ public actor Endpoint {
 
     private init(
         switchboard: NIOLoopBound<Switchboard>, port: UInt16, eventLoop: any EventLoop,
-        certificate: EndpointCertificate, events: EndpointEvents
+        certificate: EndpointCertificate, events: EndpointEvents, pollingInterrupt: PollingInterrupt
     ) {
         self.port = port
         self.eventLoop = eventLoop
         self.certificate = certificate
         self.events = events
-        taskExecutor = LoopTaskExecutor(eventLoop)
+        taskExecutor = LoopTaskExecutor(eventLoop, pollingInterrupt: pollingInterrupt)
         bound = switchboard
     }
 

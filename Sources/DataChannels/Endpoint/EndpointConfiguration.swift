@@ -41,6 +41,10 @@ public struct EndpointConfiguration: Sendable {
     public var highWaterMark = 1 << 20
     /// The longest message that is taken from a peer, in bytes, and announced to it (RFC 8841 §6.1).
     public var maximumMessageSize = 262_144
+    /// Where single messages are answered quicker than this, as on one machine or in one rack, the endpoint's thread stays awake
+    /// for up to so long to take the next one at once, at the cost of processor time. Elsewhere it never does. Zero for
+    /// never.
+    public var busyPollingLimit = Duration.microseconds(200)
     /// What is going on, for those who look into it; connections log at `debug` and below.
     public var logger = Logger(label: "swarm-space.data-channels")
 

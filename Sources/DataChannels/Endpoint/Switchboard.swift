@@ -1,6 +1,7 @@
 import ICE
 import Logging
 import NIOCore
+import NIOPosix
 import SCTP
 import SwarmBase
 import SwarmTransport
@@ -17,6 +18,8 @@ final class Switchboard {
     let configuration: EndpointConfiguration
     let certificate: EndpointCertificate
     private(set) var connections: [UInt64: Connection] = [:]
+    /// Raised by users on other threads.
+    let pollingInterrupt: PollingInterrupt
     private let port: UDPPort
     private var router = DatagramRouter<UInt64>()
     /// Who had the last datagram that was not STUN: mostly the next one is for the same connection.
@@ -28,19 +31,26 @@ final class Switchboard {
     /// Connections that have more to send than was in order in this turn.
     private var unfinished: [Connection] = []
     private var isFlushing = false
+    /// Datagrams are being handed out: at their end comes a flush.
+    private var isReading = false
     private var isFlushScheduled = false
     private var nextID: UInt64 = 1
     private(set) var isClosed = false
     var candidates: CandidateGatherer?
 
-    init(eventLoop: any EventLoop, configuration: EndpointConfiguration, certificate: EndpointCertificate) {
+    init(
+        eventLoop: any EventLoop, configuration: EndpointConfiguration, certificate: EndpointCertificate,
+        pollingInterrupt: PollingInterrupt
+    ) {
         self.eventLoop = eventLoop
+        self.pollingInterrupt = pollingInterrupt
         self.configuration = configuration
         self.certificate = certificate
         var settings = UDPPortConfiguration(
             host: configuration.host.flatMap { IPAddress($0) }, port: configuration.port)
-        settings.maximumDatagramBytes = 2048
-        port = UDPPort(eventLoop: eventLoop, configuration: settings)
+        // Where there is one processor only, whoever polls keeps the other side from answering.
+        if System.coreCount > 1 { settings.busyPollingLimit = configuration.busyPollingLimit }
+        port = UDPPort(eventLoop: eventLoop, configuration: settings, pollingInterrupt: pollingInterrupt)
         timer = LoopTimer(eventLoop: eventLoop) { [weak self] in self?.timeout() }
     }
 
@@ -77,6 +87,7 @@ final class Switchboard {
         guard connections.count < configuration.maximumConnections else { throw .limitReached }
         var settings = PeerConnectionConfiguration()
         settings.sctp.maxMessageSize = configuration.maximumMessageSize
+        settings.sctp.maxProbedPacketSize = SCTPConfiguration.largestUsefulPacketSize
         settings.mayBeRelayed = !configuration.turnServers.isEmpty
         let core = WebRTC.PeerConnection(
             configuration: settings, certificate: certificate.certificate, entropy: .system, now: now)
@@ -98,16 +109,17 @@ final class Switchboard {
     }
 
     private func scheduleFlush() {
-        guard !isFlushing, !isFlushScheduled else { return }
+        guard !isFlushing, !isReading, !isFlushScheduled else { return }
         isFlushScheduled = true
         eventLoop.assumeIsolated().execute { [weak self] in self?.flush() }
     }
 
     /// Sends a datagram of a connection: by the socket, or by the TURN server that lends the address it goes out from.
     func send(_ transmit: Transmit, of connection: Connection, now: Instant) {
-        // Only STUN is of interest there.
         if let first = transmit.payload.first, first < 4 {
             router.noteTransmit(transmit.payload, by: connection.id, now: now)
+        } else {
+            port.isConversing = true
         }
         if transmit.relay == nil {
             port.send(transmit)
@@ -142,6 +154,7 @@ final class Switchboard {
     // MARK: Input
 
     private func received(_ datagram: [UInt8], from source: TransportAddress) {
+        isReading = true
         // A TURN server is no peer, so what comes from one is not in the way of this.
         if source == lastSource, let lastConnection, DatagramKind(datagram) == .dtls {
             lastConnection.handle(datagram, from: source, via: nil, now: now)
@@ -182,8 +195,14 @@ final class Switchboard {
     private func timeout() {
         let now = now
         while let connection = deadlines.popDue(now: now) {
-            if let due = connection.core.nextTimeout, due <= now { connection.core.handleTimeout(now: now) }
-            touch(connection)
+            let due = connection.core.nextTimeout
+            if let due, due <= now {
+                connection.core.handleTimeout(now: now)
+                touch(connection)
+            } else {
+                // It was noted before something moved it.
+                deadlines.wake(connection, at: due)
+            }
         }
         candidates?.handleTimeout(now: now)
         // Those whose turn was over.
@@ -199,6 +218,7 @@ final class Switchboard {
     func flush() {
         eventLoop.assertInEventLoop()
         isFlushScheduled = false
+        isReading = false
         guard !isFlushing else { return }
         isFlushing = true
         let now = now

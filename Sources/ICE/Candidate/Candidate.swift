@@ -94,6 +94,6 @@ public struct Candidate: Hashable, Sendable {
 
     /// A foundation of up to ten digits: the same for the same kind, base and server.
     static func foundation(_ kind: CandidateKind, base: IPAddress, server: IPAddress?) -> String {
-        String(CRC32.checksum([kind.typePreference] + base.bytes + (server?.bytes ?? [])))
+        String(CRC32.checksum(([kind.typePreference] + base.bytes + (server?.bytes ?? []))[...]))
     }
 }

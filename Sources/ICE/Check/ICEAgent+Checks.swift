@@ -44,9 +44,8 @@ extension ICEAgent {
         guard let remote = generations[g].remote else { return }
         let path = generations[g].pairs[index].path
         let id = STUNTransactionID.random(using: &entropy)
-        let username = Array("\(remote.credentials.ufrag):\(generations[g].local.ufrag)".utf8)
         var attributes: [STUNAttribute] = [
-            .username(username), .priority(peerReflexivePriority(of: path)),
+            .username(remote.username), .priority(peerReflexivePriority(of: path)),
             role == .controlling ? .iceControlling(tieBreaker) : .iceControlled(tieBreaker),
         ]
         let nominates = nominates && role == .controlling
@@ -91,7 +90,9 @@ extension ICEAgent {
     mutating func retransmit(_ now: Instant) {
         for g in generations.indices where isChecking(g) {
             for index in generations[g].pairs.indices {
-                guard let check = generations[g].pairs[index].retransmission, check.next <= now else { continue }
+                guard let due = generations[g].pairs[index].retransmission?.next, due <= now,
+                    let check = generations[g].pairs[index].retransmission
+                else { continue }
                 if check.sends >= configuration.maximumSends {
                     giveUp(index, in: g, now)
                     continue

@@ -18,28 +18,33 @@ extension ICEAgent {
 
     private mutating func expireConsent(_ now: Instant) {
         for g in generations.indices where isChecking(g) {
-            let wasValid = generations[g].hasValidPair
-            for index in generations[g].pairs.indices {
-                let pair = generations[g].pairs[index]
-                guard pair.isValid, let last = pair.lastAnswer, now - last >= configuration.consentTimeout else {
-                    continue
-                }
+            var hasExpired = false
+            for index in generations[g].pairs.indices where isConsentOver(index, in: g, now) {
+                hasExpired = true
+                let path = generations[g].pairs[index].path
                 generations[g].update(index) {
                     $0.state = .failed
                     $0.failedAt = now
                     $0.retransmission = nil
                     $0.nextRefresh = nil
                 }
-                if generations[g].nominated == pair.path { generations[g].nominated = nil }
-                if generations[g].nominating == pair.path { generations[g].nominating = nil }
-                if generations[g].followed == pair.path { generations[g].followed = nil }
+                if generations[g].nominated == path { generations[g].nominated = nil }
+                if generations[g].nominating == path { generations[g].nominating = nil }
+                if generations[g].followed == path { generations[g].followed = nil }
             }
-            if wasValid, !generations[g].hasValidPair {
+            if hasExpired, !generations[g].hasValidPair {
                 generations[g].isRevoked = true
                 generations[g].isFailed = true
                 generations[g].selected = nil
             }
         }
+    }
+
+    private func isConsentOver(_ index: Int, in g: Int, _ now: Instant) -> Bool {
+        guard generations[g].pairs[index].isValid, let last = generations[g].pairs[index].lastAnswer else {
+            return false
+        }
+        return now - last >= configuration.consentTimeout
     }
 
     private mutating func updateState(_ now: Instant) {
@@ -158,27 +163,26 @@ extension ICEAgent {
 
     /// A check of a valid pair. It keeps nominating the pair that was nominated: lite peers and browsers expect it.
     private mutating func sendRefresh(_ index: Int, in g: Int, _ now: Instant) {
-        let pair = generations[g].pairs[index]
+        let path = generations[g].pairs[index].path
         // Where the next one follows soon this one is not repeated: its answer is then a measurement (RFC 6298 §3).
         let isFollowed =
-            pair.path == generations[g].selected || pair.path == generations[g].challenger?.path
-            || state == .disconnected
+            path == generations[g].selected || path == generations[g].challenger?.path || state == .disconnected
         sendCheck(
-            index, in: g, nominates: pair.path == generations[g].pairToNominate,
-            retransmits: !isFollowed && pair.retransmission == nil, now: now)
+            index, in: g, nominates: path == generations[g].pairToNominate,
+            retransmits: !isFollowed && generations[g].pairs[index].retransmission == nil, now: now)
         scheduleRefresh(index, in: g, now)
     }
 
     /// Sets when a valid pair is checked next if nothing calls for it earlier: the pair in use for consent, the best spare
     /// ones to keep them; the rest may expire.
     mutating func scheduleRefresh(_ index: Int, in g: Int, _ now: Instant) {
-        let generation = generations[g]
-        let pair = generation.pairs[index]
-        guard pair.path != generation.selected else {
+        guard generations[g].pairs[index].path != generations[g].selected else {
             let spread = 0.8 + 0.4 * Double(entropy.next() >> 11) / Double(1 << 53)
             generations[g].update(index) { $0.nextRefresh = now + configuration.consentInterval * spread }
             return
         }
+        let generation = generations[g]
+        let pair = generation.pairs[index]
         let better = generation.pairs.count {
             $0.isValid && $0.path != generation.selected && $0.priority > pair.priority
         }
@@ -195,31 +199,31 @@ extension ICEAgent {
 
     /// When the next check of a valid pair is due.
     private func refreshTime(_ index: Int, in g: Int, _ isSuspicious: Bool) -> Instant? {
-        let pair = generations[g].pairs[index]
-        guard pair.isValid else { return nil }
-        let earliest = (pair.lastCheck ?? .zero) + configuration.recheckInterval
+        guard generations[g].pairs[index].isValid else { return nil }
+        let earliest = (generations[g].pairs[index].lastCheck ?? .zero) + configuration.recheckInterval
+        let isSelected = generations[g].pairs[index].path == generations[g].selected
         if let challenger = generations[g].challenger,
-            pair.path == challenger.path || pair.path == generations[g].selected
+            isSelected || generations[g].pairs[index].path == challenger.path
         {
             return earliest
         }
-        guard pair.path == generations[g].selected else {
-            return isSuspicious ? earliest : pair.nextRefresh
-        }
-        var due = pair.nextRefresh ?? earliest
-        if let lastReceived = pair.lastReceived {
+        guard isSelected else { return isSuspicious ? earliest : generations[g].pairs[index].nextRefresh }
+        var due = generations[g].pairs[index].nextRefresh ?? earliest
+        if let lastReceived = generations[g].pairs[index].lastReceived {
             due = min(due, max(lastReceived + configuration.suspicionTimeout, earliest))
         }
         // A lost check is repeated well before anyone could think the path dead.
-        if let since = pair.unansweredSince {
-            due = min(due, max(since + doubtTime(pair), earliest))
+        if let since = generations[g].pairs[index].unansweredSince {
+            due = min(due, max(since + doubtTime(generations[g].pairs[index]), earliest))
         }
         return due
     }
 
     private mutating func updateDeadline(_ now: Instant) {
-        var deadline: Instant? = retired.lazy.map(\.until).min()
+        var deadline: Instant?
+        var upkeep: Instant? = retired.lazy.map(\.until).min()
         func consider(_ instant: Instant?) { deadline = .earlier(deadline, instant) }
+        func considerUpkeep(_ instant: Instant?) { upkeep = .earlier(upkeep, instant) }
         if hasQueuedCheck { consider(nextToken) }
         consider(nextRecheck)
         if state == .checking, !generations[current].isFailed { consider(failureTime) }
@@ -233,23 +237,37 @@ extension ICEAgent {
                 if due > now { consider(due) }
             }
             for index in generations[g].pairs.indices {
-                let pair = generations[g].pairs[index]
-                consider(pair.retransmission?.next)
-                if pair.isValid {
-                    consider(pair.lastAnswer.map { $0 + configuration.consentTimeout })
-                    if state != .disconnected { consider(refreshTime(index, in: g, isSuspicious)) }
-                } else if pair.state == .failed, state == .checking, g == current {
-                    consider(pair.failedAt.map { $0 + configuration.retryInterval })
+                consider(generations[g].pairs[index].retransmission?.next)
+                if generations[g].pairs[index].isValid {
+                    considerUpkeep(generations[g].pairs[index].lastAnswer.map { $0 + configuration.consentTimeout })
+                    if state != .disconnected { considerUpkeep(refreshTime(index, in: g, isSuspicious)) }
+                } else if state == .checking, g == current, generations[g].pairs[index].state == .failed {
+                    consider(generations[g].pairs[index].failedAt.map { $0 + configuration.retryInterval })
                 }
-                if pair.path == selected, state != .disconnected {
-                    for timeout in [configuration.suspicionTimeout, configuration.disconnectTimeout] {
-                        consider(pair.silentAt(timeout: timeout).flatMap { $0 > now ? $0 : nil })
-                    }
-                    let outlived = pair.unansweredSince.map { $0 + doubtTime(pair) }
-                    consider(outlived.flatMap { $0 > now ? $0 : nil })
+                if state != .disconnected, generations[g].pairs[index].path == selected {
+                    considerUpkeep(nextDoubt(index, in: g, now))
                 }
             }
         }
-        nextTimeout = deadline
+        if let moment = upkeep { upkeep = onGrid(moment) }
+        nextTimeout = .earlier(deadline, upkeep)
+    }
+
+    /// When the pair in use will have been silent for long enough to make a difference.
+    private func nextDoubt(_ index: Int, in g: Int, _ now: Instant) -> Instant? {
+        var next: Instant?
+        func consider(_ instant: Instant?) { if let instant, instant > now { next = .earlier(next, instant) } }
+        consider(generations[g].pairs[index].silentAt(timeout: configuration.suspicionTimeout))
+        consider(generations[g].pairs[index].silentAt(timeout: configuration.disconnectTimeout))
+        if let since = generations[g].pairs[index].unansweredSince {
+            consider(since + doubtTime(generations[g].pairs[index]))
+        }
+        return next
+    }
+
+    /// The next multiple of the grid.
+    private func onGrid(_ instant: Instant) -> Instant {
+        guard upkeepGrid > 1, instant.nanoseconds > 0, instant.nanoseconds < .max - upkeepGrid else { return instant }
+        return Instant(nanoseconds: (instant.nanoseconds + upkeepGrid - 1) / upkeepGrid * upkeepGrid)
     }
 }

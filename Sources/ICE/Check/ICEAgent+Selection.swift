@@ -100,6 +100,12 @@ extension ICEAgent {
     }
 
     private mutating func choose(in g: Int, _ now: Instant) -> ICEPath? {
+        // Mostly there is one that works, which is in use already.
+        if let only = generations[g].onlyValidPath, only == generations[g].selected,
+            role == .controlling || only == generations[g].followed
+        {
+            return only
+        }
         let generation = generations[g]
         let valid = generation.pairs.filter(\.isValid)
         let newestAnswer = valid.compactMap(\.lastAnswer).max() ?? .zero
@@ -159,6 +165,11 @@ extension ICEAgent {
     /// RFC 8445 §8.1.1: nominates when the best possible pair is valid or enough time has passed, and later moves to a
     /// pair that is clearly better or still works.
     private mutating func nominate(in g: Int, _ now: Instant) {
+        if generations[g].nominated != nil, generations[g].nominating == nil, generations[g].challenger == nil,
+            generations[g].nominated == generations[g].selected, generations[g].onlyValidPath != nil
+        {
+            return
+        }
         let generation = generations[g]
         guard let target = generation.pair(generation.selected), target.isValid,
             !target.isSilent(now, timeout: configuration.disconnectTimeout)

@@ -35,6 +35,8 @@ public struct ICEAgent: ~Copyable {
     }
 
     let configuration: ICEConfiguration
+    /// ``ICEConfiguration/upkeepGrid`` in nanoseconds.
+    let upkeepGrid: Int64
     var entropy: Entropy
     /// Which side decides; changes by ``setRole(_:)``, a lite peer or a role conflict.
     public internal(set) var role: Role
@@ -74,6 +76,7 @@ public struct ICEAgent: ~Copyable {
     /// An agent that waits for the peer's credentials.
     public init(configuration: ICEConfiguration = .init(), role: Role, entropy: Entropy, now: Instant) {
         self.configuration = configuration
+        upkeepGrid = configuration.upkeepGrid.nanosecondsClamped
         self.role = role
         self.entropy = entropy
         tieBreaker = self.entropy.next()
@@ -184,7 +187,9 @@ public struct ICEAgent: ~Copyable {
             if remote.credentials == credentials { return }
             beginGeneration(now)
         }
-        generations[current].remote = .init(credentials: credentials, key: credentials.key, isLite: isLite)
+        generations[current].remote = .init(
+            credentials: credentials, key: credentials.key, isLite: isLite,
+            username: Array("\(credentials.ufrag):\(generations[current].local.ufrag)".utf8))
         generations[current].startedAt = now
         if isLite { changeRole(to: .controlling) }
         let pending = pendingCandidates

@@ -28,6 +28,9 @@ public struct ICEConfiguration: Sendable {
     /// `recheckInterval`: on a queue that both share, both are slow. Only if it stays faster it is nominated.
     public var comparisonTime: Duration = .seconds(5)
 
+    /// What keeps a path alive and watches over its silence is done at multiples of this on the owner's clock, up to so much
+    /// later than it is due: so the checks of many agents leave, and are answered, in one go. Zero for exact times.
+    public var upkeepGrid: Duration = .milliseconds(50)
     /// The mean time between consent checks, spread by ± 20 % (RFC 7675 §5.1).
     public var consentInterval: Duration = .seconds(5)
     /// Consent ends this long after the last good answer (RFC 7675 §5.1).

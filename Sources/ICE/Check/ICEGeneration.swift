@@ -6,6 +6,8 @@ struct ICEGeneration {
         let credentials: ICECredentials
         let key: STUNIntegrityKey
         let isLite: Bool
+        /// What checks to it carry as USERNAME (RFC 8445 §7.1.1).
+        let username: [UInt8]
     }
 
     /// A check that came before the peer's credentials.
@@ -130,6 +132,7 @@ struct ICEGeneration {
     /// a NAT) comes before the second best of any: many addresses of a kind that cannot work, such as private ones of
     /// another network, do not keep the ones that do waiting (RFC 8421 §4). Relayed pairs come last in any case.
     func nextWaiting() -> Int? {
+        guard hasWaitingPair else { return nil }
         var checked = [0, 0, 0, 0]
         for pair in pairs where pair.firstCheck != nil && !pair.isRelayed { checked[pair.checkClass] += 1 }
         var best: Int?
@@ -159,5 +162,23 @@ struct ICEGeneration {
     /// The pair that USE-CANDIDATE goes on: while one is being nominated the former one gets it no more.
     var pairToNominate: ICEPath? { nominating ?? nominated }
 
-    var hasValidPair: Bool { pairs.contains { $0.isValid } }
+    var hasValidPair: Bool {
+        for index in pairs.indices where pairs[index].isValid { return true }
+        return false
+    }
+
+    private var hasWaitingPair: Bool {
+        for index in pairs.indices where pairs[index].state == .waiting { return true }
+        return false
+    }
+
+    /// The pair that is valid while no other one is.
+    var onlyValidPath: ICEPath? {
+        var only: Int?
+        for index in pairs.indices where pairs[index].isValid {
+            if only != nil { return nil }
+            only = index
+        }
+        return only.map { pairs[$0].path }
+    }
 }

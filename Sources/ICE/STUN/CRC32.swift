@@ -4,10 +4,10 @@ enum CRC32 {
         (0..<8).reduce(UInt32(index)) { value, _ in value & 1 == 1 ? 0xedb8_8320 ^ (value >> 1) : value >> 1 }
     }
 
-    static func checksum(_ bytes: some Sequence<UInt8>) -> UInt32 {
+    static func checksum(_ bytes: ArraySlice<UInt8>) -> UInt32 {
         let table = table
-        return ~bytes.reduce(~UInt32(0)) { crc, byte in
-            table[Int(UInt8(truncatingIfNeeded: crc) ^ byte)] ^ (crc >> 8)
-        }
+        var crc = ~UInt32(0)
+        for byte in bytes { crc = table[Int(UInt8(truncatingIfNeeded: crc) ^ byte)] ^ (crc >> 8) }
+        return ~crc
     }
 }

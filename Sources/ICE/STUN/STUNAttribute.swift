@@ -171,6 +171,37 @@ extension STUNAttribute {
         }
     }
 
+    /// Writes the attribute, padding included. Those of checks and their answers, which every connection sends for ever, are
+    /// written in place.
+    func write(to writer: inout ByteWriter, transactionID: STUNTransactionID) {
+        writer.integer(type)
+        switch self {
+        case .priority(let priority):
+            writer.integer(UInt16(4))
+            writer.integer(priority)
+        case .iceControlling(let tieBreaker), .iceControlled(let tieBreaker):
+            writer.integer(UInt16(8))
+            writer.integer(tieBreaker)
+        case .useCandidate:
+            writer.integer(UInt16(0))
+        case .xorMappedAddress(let address):
+            writer.integer(UInt16(address.address.isIPv6 ? 20 : 8))
+            writer.integer(UInt16(address.address.isIPv6 ? 2 : 1))
+            writer.integer(address.port ^ UInt16(truncatingIfNeeded: STUNMessage.magicCookie >> 16))
+            switch Self.xored(address.address, transactionID) {
+            case .v4(let value):
+                writer.integer(value)
+            case .v6(let high, let low):
+                writer.integer(high)
+                writer.integer(low)
+            }
+        default:
+            let value = value(transactionID: transactionID)
+            writer.prefixed(by: UInt16.self, value)
+            for _ in 0..<(4 - value.count % 4) % 4 { writer.integer(UInt8(0)) }
+        }
+    }
+
     /// The attribute's value as it is written.
     func value(transactionID: STUNTransactionID) -> [UInt8] {
         var writer = ByteWriter(capacity: 20)
@@ -226,14 +257,23 @@ extension STUNAttribute {
         guard reader.integer(UInt8.self) != nil, let family = reader.integer(UInt8.self),
             let port = reader.integer(UInt16.self)
         else { return nil }
-        var bytes = reader.rest()
-        guard (family == 1 && bytes.count == 4) || (family == 2 && bytes.count == 16) else { return nil }
-        var plainPort = port
-        if let mask {
-            plainPort ^= UInt16(truncatingIfNeeded: STUNMessage.magicCookie >> 16)
-            bytes = xored(bytes, mask)
+        let (address, plainPort): (IPAddress, UInt16)
+        switch (family, reader.remaining) {
+        case (1, 4):
+            guard let value = reader.integer(UInt32.self) else { return nil }
+            address = .v4(value)
+        case (2, 16):
+            guard let high = reader.integer(UInt64.self), let low = reader.integer(UInt64.self) else { return nil }
+            // Not mapped to IPv4 before the mask is off.
+            address = .v6(high, low)
+        default:
+            return nil
         }
-        return IPAddress(bytes: bytes).map { TransportAddress($0, port: plainPort) }
+        plainPort = mask == nil ? port : port ^ UInt16(truncatingIfNeeded: STUNMessage.magicCookie >> 16)
+        switch mask.map({ xored(address, $0) }) ?? address {
+        case .v4(let value): return TransportAddress(.v4(value), port: plainPort)
+        case .v6(let high, let low): return TransportAddress(IPAddress(high: high, low: low), port: plainPort)
+        }
     }
 
     private static func bytes(of address: TransportAddress, mask: STUNTransactionID?) -> [UInt8] {
@@ -242,7 +282,7 @@ extension STUNAttribute {
         writer.integer(UInt8(address.address.isIPv6 ? 2 : 1))
         if let mask {
             writer.integer(address.port ^ UInt16(truncatingIfNeeded: STUNMessage.magicCookie >> 16))
-            writer.append(xored(address.address.bytes, mask))
+            writer.append(xored(address.address, mask).bytes)
         } else {
             writer.integer(address.port)
             writer.append(address.address.bytes)
@@ -250,8 +290,14 @@ extension STUNAttribute {
         return writer.bytes
     }
 
-    private static func xored(_ bytes: [UInt8], _ mask: STUNTransactionID) -> [UInt8] {
-        let key = (0..<4).map { UInt8(truncatingIfNeeded: STUNMessage.magicCookie >> (24 - 8 * UInt32($0))) }
-        return zip(bytes, key + mask.bytes).map { $0 ^ $1 }
+    /// The mask is the cookie, and for IPv6 the transaction id behind it.
+    private static func xored(_ address: IPAddress, _ mask: STUNTransactionID) -> IPAddress {
+        switch address {
+        case .v4(let value):
+            return .v4(value ^ STUNMessage.magicCookie)
+        case .v6(let high, let low):
+            let first = UInt64(STUNMessage.magicCookie) << 32 | mask.high >> 32
+            return .v6(high ^ first, low ^ (mask.high << 32 | UInt64(mask.low)))
+        }
     }
 }

@@ -14,9 +14,14 @@ public enum STUNIntegrity: Hashable, Sendable {
 /// of `username:realm:password` for long-term ones (RFC 8489 §9).
 public struct STUNIntegrityKey: Sendable {
     private let key: SymmetricKey
+    /// Has taken the key in already: each message goes on from a copy.
+    private let sha1: HMAC<Insecure.SHA1>
 
     /// A key of these bytes.
-    public init(_ bytes: [UInt8]) { key = SymmetricKey(data: bytes) }
+    public init(_ bytes: [UInt8]) {
+        key = SymmetricKey(data: bytes)
+        sha1 = HMAC(key: key)
+    }
 
     /// The short-term key of a password.
     public init(password: String) { self.init(Array(password.utf8)) }
@@ -24,14 +29,23 @@ public struct STUNIntegrityKey: Sendable {
     /// The HMAC of `bytes`.
     func authenticationCode(for bytes: ArraySlice<UInt8>, _ integrity: STUNIntegrity = .sha1) -> [UInt8] {
         switch integrity {
-        case .sha1: Array(HMAC<Insecure.SHA1>.authenticationCode(for: bytes, using: key))
-        case .sha256: Array(HMAC<SHA256>.authenticationCode(for: bytes, using: key))
+        case .sha1:
+            var code = sha1
+            code.update(data: bytes)
+            return Array(code.finalize())
+        case .sha256:
+            return Array(HMAC<SHA256>.authenticationCode(for: bytes, using: key))
         }
     }
 
     /// Compares in a time that does not depend on where the codes differ. A code of SHA-256 may be cut (RFC 8489 §14.6).
     func isValid(_ code: ArraySlice<UInt8>, for bytes: ArraySlice<UInt8>, _ integrity: STUNIntegrity = .sha1) -> Bool {
         let expected = authenticationCode(for: bytes, integrity).prefix(integrity == .sha1 ? .max : code.count)
-        return code.count == expected.count && zip(code, expected).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
+        guard code.count == expected.count else { return false }
+        var difference: UInt8 = 0
+        for index in 0..<code.count {
+            difference |= code[code.startIndex + index] ^ expected[expected.startIndex + index]
+        }
+        return difference == 0
     }
 }

@@ -86,30 +86,24 @@ public struct STUNMessage: Hashable, Sendable {
             (method & 0xf80) << 2 | (method & 0x070) << 1 | method & 0x00f | (kind & 2) << 7 | (kind & 1) << 4)
         writer.integer(UInt16(0))
         writer.integer(Self.magicCookie)
-        writer.append(transactionID.bytes)
-        for attribute in attributes {
-            let value = attribute.value(transactionID: transactionID)
-            writer.integer(attribute.type)
-            writer.prefixed(by: UInt16.self, value)
-            writer.append(repeatElement(0, count: (4 - value.count % 4) % 4))
-        }
-        var bytes = writer.bytes
+        writer.integer(transactionID.high)
+        writer.integer(transactionID.low)
+        for attribute in attributes { attribute.write(to: &writer, transactionID: transactionID) }
         if let key {
-            Self.setLength(of: &bytes, adding: 4 + integrity.byteCount)
-            let code = key.authenticationCode(for: bytes[...], integrity)
-            bytes += [0x00, integrity == .sha1 ? 0x08 : 0x1c, 0x00, UInt8(integrity.byteCount)] + code
+            Self.setLength(of: &writer.bytes, adding: 4 + integrity.byteCount)
+            let code = key.authenticationCode(for: writer.bytes[...], integrity)
+            writer.integer(integrity == .sha1 ? STUNAttribute.messageIntegrity : STUNAttribute.messageIntegritySHA256)
+            writer.integer(UInt16(integrity.byteCount))
+            writer.append(code)
         }
+        Self.setLength(of: &writer.bytes, adding: fingerprint ? 8 : 0)
         if fingerprint {
-            Self.setLength(of: &bytes, adding: 8)
-            var tail = ByteWriter(capacity: 8)
-            tail.integer(STUNAttribute.fingerprint)
-            tail.integer(UInt16(4))
-            tail.integer(CRC32.checksum(bytes) ^ Self.fingerprintMask)
-            bytes += tail.bytes
-        } else {
-            Self.setLength(of: &bytes, adding: 0)
+            let checksum = CRC32.checksum(writer.bytes[...])
+            writer.integer(STUNAttribute.fingerprint)
+            writer.integer(UInt16(4))
+            writer.integer(checksum ^ Self.fingerprintMask)
         }
-        return bytes
+        return writer.bytes
     }
 
     static let fingerprintMask: UInt32 = 0x5354_554e

@@ -97,7 +97,9 @@ public struct TURNClient: Sendable {
     /// there it waits; without a relay of that address it is lost, as datagrams may be.
     public mutating func send(_ transmit: Transmit, for user: TURNUser, now: Instant) {
         guard let relay = transmit.relay, let id = relays[relay] else { return }
-        update(id) { $0.relay(transmit.payload, to: transmit.destination, for: user, now) }
+        update(id, forbidsFragmentation: transmit.forbidsFragmentation) {
+            $0.relay(transmit.payload, to: transmit.destination, for: user, now)
+        }
     }
 
     // MARK: Input
@@ -155,7 +157,9 @@ public struct TURNClient: Sendable {
     public mutating func pollEvent() -> TURNEvent? { events.popFirst() }
 
     /// Changes one allocation in place and takes out what it has to say.
-    private mutating func update(_ id: TURNServerID, _ change: (inout TURNAllocation) -> Void) {
+    private mutating func update(
+        _ id: TURNServerID, forbidsFragmentation: Bool = false, _ change: (inout TURNAllocation) -> Void
+    ) {
         guard let index = allocations.index(forKey: id) else { return }
         let before = allocations.values[index].deadline
         change(&allocations.values[index])
@@ -163,7 +167,10 @@ public struct TURNClient: Sendable {
             if allocations.values[index].isStream {
                 streams.append((id, frame))
             } else {
-                transmits.append(Transmit(to: allocations.values[index].address, payload: frame))
+                transmits.append(
+                    Transmit(
+                        to: allocations.values[index].address, payload: frame,
+                        forbidsFragmentation: forbidsFragmentation))
             }
         }
         allocations.values[index].frames.removeAll(keepingCapacity: true)

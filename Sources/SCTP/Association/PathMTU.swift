@@ -20,6 +20,8 @@ struct PathMTU: Sendable {
 
     private let base: Int
     private let maximum: Int
+    /// What is tried before the maximum.
+    private let first: Int
     private let maxProbes: Int
     private let raiseInterval: Int64
     /// The least size known to be too large, or one more than the maximum.
@@ -35,6 +37,7 @@ struct PathMTU: Sendable {
     init(_ configuration: SCTPConfiguration) {
         base = configuration.maxPacketSize
         maximum = max(base, configuration.maxProbedPacketSize ?? base) & ~3
+        first = min(maximum, max(base, configuration.firstProbedPacketSize & ~3))
         maxProbes = max(1, configuration.maxMTUProbes)
         raiseInterval = configuration.mtuRaiseInterval.nanosecondsClamped
         tooLarge = maximum + 4
@@ -44,14 +47,20 @@ struct PathMTU: Sendable {
     /// Whether the owner allows larger packets at all.
     var isEnabled: Bool { maximum > base }
 
-    /// The size to be tried next; `nil` when the search is over. First the largest, for most paths carry that; then the
-    /// middle of what is left.
+    /// The size to be tried next; `nil` when the search is over. First what Ethernet carries, for most paths do; then the
+    /// maximum, or the middle of what is left below.
     private var candidate: Int? {
-        guard isEnabled, tooLarge - size > 4 else { return nil }
-        if tooLarge > maximum { return maximum }
+        guard isEnabled else { return nil }
+        if size >= first { return size < maximum && tooLarge > maximum ? maximum : nil }
+        if tooLarge > first { return first }
         let middle = (size + (tooLarge - size) / 2) & ~3
         return tooLarge - size > Self.resolution && middle > size ? middle : nil
     }
+
+    /// Whether a packet of this length goes by what was found out: it must not be fragmented, or nobody would notice that
+    /// the path carries less by now. One that was cut for a wider path than there is now cannot be cut again
+    /// (RFC 9260 §6.9), so that the network has to.
+    func forbidsFragmentation(of length: Int) -> Bool { size > base && length <= size }
 
     /// Makes the next probe, or the same size again; `nil` when the search is over for now.
     mutating func nextProbe() -> Probe? {

@@ -57,12 +57,14 @@ extension SCTPAssociation {
         var info: [UInt8] = []
         info.append(uint32: Mark.size)
         info.append(uint32: probe.nonce)
-        let value = parameter(info)
         guard let peer else { return }
-        answer(tag: peer.tag) { packet in
-            packet.appendChunk(.heartbeat, value: value)
-            let left = probe.size - packet.count
-            if left >= 4 { packet.appendChunk(.pad, value: [UInt8](repeating: 0, count: left - 4)) }
+        var heartbeat: [UInt8] = []
+        heartbeat.appendChunk(.heartbeat, value: parameter(info))
+        // The question comes last: who reads only the beginning of so long a record does not answer it.
+        duePathProbe = sealedPacket(tag: peer.tag) { packet in
+            let padding = probe.size - packet.count - heartbeat.count
+            if padding >= 4 { packet.appendChunk(.pad, value: [UInt8](repeating: 0, count: padding - 4)) }
+            packet += heartbeat
         }
     }
 

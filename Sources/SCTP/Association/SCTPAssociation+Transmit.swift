@@ -8,7 +8,13 @@ extension SCTPAssociation {
     /// SACKs are decided here and not when packets arrive: an owner that hands in all it has read before it drains sends
     /// one for all of them.
     public mutating func pollTransmit(now: Instant) -> [UInt8]? {
+        forbidsFragmentation = false
         if !answers.isEmpty, let packet = answers.popFirst() { return packet }
+        if let probe = duePathProbe {
+            duePathProbe = nil
+            forbidsFragmentation = true
+            return probe
+        }
         switch state {
         case .closed, .ended: return nil
         case .cookieWait: return isInitDue ? makeInit(now: now) : nil
@@ -57,6 +63,7 @@ extension SCTPAssociation {
             }
         }
         guard packet.count > PacketHeader.size else { return nil }
+        forbidsFragmentation = pathMTU.forbidsFragmentation(of: packet.count)
         // RFC 9653 §5.2: never without a checksum beside COOKIE ECHO.
         return packet.finish(checksum: echoesCookie || !(configuration.isOverDTLS && peer.acceptsZeroChecksum))
     }
@@ -163,7 +170,6 @@ extension SCTPAssociation {
             guard length <= space || space >= 256 || packet.count == PacketHeader.size else { break }
             guard mayUseWindow(min(length, space)), let piece = queue.take(min(length, space)) else { break }
             let tsn = outstanding.append(piece, now: now)
-            if piece.length > configuration.maxFragment { oversizedThrough = tsn }
             append(
                 piece.message, range: piece.offset..<piece.offset + piece.length, number: piece.number,
                 flags: piece.flags, tsn: tsn, to: &packet)

@@ -58,8 +58,11 @@ public struct SCTPAssociation: ~Copyable, Sendable {
     var pathMTU: PathMTU
     var unansweredHeartbeats = 0
     var lastReceived = Instant.zero
-    /// Numbers up to this one may belong to fragments that are larger than a packet of the base size holds.
-    var oversizedThrough: TSN?
+    /// A path MTU probe that is to leave.
+    var duePathProbe: [UInt8]?
+    /// Whether the packet that `pollTransmit` gave last must not be fragmented on its way (RFC 8899 §3): it is a probe, or
+    /// as large as probes have shown that packets may be.
+    public internal(set) var forbidsFragmentation = false
     var isForwardTSNDue = false
     var lastForwardTSN: Instant?
     /// Whole chunks that wait to be bundled.
@@ -207,6 +210,7 @@ public struct SCTPAssociation: ~Copyable, Sendable {
         pacer.reset()
         outstanding.forgetPath()
         pathMTU.reset()
+        duePathProbe = nil
         expiriesInARow = 0
         timers[.pacing] = nil
         probesSinceAck = 0
@@ -305,13 +309,6 @@ public struct SCTPAssociation: ~Copyable, Sendable {
     /// How large packets may be now, in bytes: `maxPacketSize`, or what probes have found to pass.
     public var packetSize: Int { pathMTU.size }
 
-    /// Whether fragments are under way that were cut for larger packets than `packetSize` is now. They cannot be cut again
-    /// (RFC 9260 §6.9), so as long as this is true the owner must let the network fragment what is larger.
-    public var exceedsPacketSize: Bool {
-        guard let last = oversizedThrough else { return false }
-        return outstanding.cumulative < last && pathMTU.size == configuration.maxPacketSize
-    }
-
     /// Whether messages interleave (I-DATA, RFC 8260): both sides offered it.
     public var isInterleaving: Bool { queue.isInterleaved }
 
@@ -362,18 +359,24 @@ public struct SCTPAssociation: ~Copyable, Sendable {
         outstanding = OutstandingData(initialTSN: localInitialTSN, packetSize: configuration.maxPacketSize)
         reassembly = Reassembly(maxMessageSize: configuration.maxMessageSize)
         control.removeAll()
+        duePathProbe = nil
         inbox.append(.closed(reason))
     }
 
     /// Queues a whole packet with a tag of its own.
     mutating func answer(tag: UInt32, _ write: (inout [UInt8]) -> Void) {
         guard answers.count < Self.maxQueuedControl else { return }
+        answers.append(sealedPacket(tag: tag, write))
+    }
+
+    /// A whole packet of what `write` appends to its header.
+    func sealedPacket(tag: UInt32, _ write: (inout [UInt8]) -> Void) -> [UInt8] {
         var packet: [UInt8] = []
         PacketHeader(sourcePort: configuration.port, destinationPort: configuration.port, verificationTag: tag)
             .write(to: &packet)
         write(&packet)
         packet.sealPacket()
-        answers.append(packet)
+        return packet
     }
 
     /// Queues a chunk to be bundled with what is sent next.

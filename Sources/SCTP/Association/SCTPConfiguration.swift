@@ -6,9 +6,13 @@ public struct SCTPConfiguration: Sendable {
     /// least 128.
     public var maxPacketSize = 1188
     /// Up to which size larger packets are probed for (RFC 8899), in bytes; `nil` (the default) for no probing. Only for
-    /// an owner whose socket sets the "don't fragment" bit. 1400 suits Ethernet: 1500 less IPv6 (40), UDP (8) and
-    /// DTLS (37) headers is 1415.
+    /// an owner that heeds `forbidsFragmentation`. ``largestUsefulPacketSize`` suits jumbo frames.
     public var maxProbedPacketSize: Int?
+    /// The size that is tried first, in bytes, and the last one that sizes below are tried for: what Ethernet carries.
+    /// 1500 less IPv6 (40), UDP (8) and DTLS (37) headers is 1415. Between it and `maxProbedPacketSize` links have no size.
+    public var firstProbedPacketSize = 1400
+    /// What jumbo frames carry: 9000 bytes less IPv6 (40), UDP (8) and DTLS (37) headers.
+    public static let largestUsefulPacketSize = 8912
     /// How often a probe of one size is sent before that size is held to be too large (MAX_PROBES, RFC 8899 §5.1.2).
     public var maxMTUProbes = 3
     /// After how long a larger size is tried again (PMTU_RAISE_TIMER, RFC 8899 §5.1.1).

@@ -207,6 +207,13 @@ public struct DataChannelTransport: ~Copyable, Sendable {
         return association.pollTransmit(now: now)
     }
 
+    /// Whether the packet that `pollTransmit` gave last must not be fragmented on its way: see
+    /// `SCTPAssociation.forbidsFragmentation`.
+    public var forbidsFragmentation: Bool { association.forbidsFragmentation }
+
+    /// How large packets may be now, in bytes.
+    public var packetSize: Int { association.packetSize }
+
     /// The next event.
     public mutating func pollEvent() -> DataChannelEvent? {
         while true {

@@ -32,7 +32,7 @@ import SwarmBase
         unsafe pieces.deallocate()
     }
 
-    /// Chooses what the next call sends.
+    /// Chooses what the next call sends: all of it may be fragmented, or none.
     ///
     /// - Parameters:
     ///   - queue: what waits, from `head` on.
@@ -41,7 +41,10 @@ import SwarmBase
         runs.removeAll(keepingCapacity: true)
         count = 0
         var index = head
-        while index < queue.count, count < Self.maximumDatagrams {
+        let forbidsFragmentation = head < queue.count && queue[head].forbidsFragmentation
+        while index < queue.count, count < Self.maximumDatagrams,
+            queue[index].forbidsFragmentation == forbidsFragmentation
+        {
             let size = queue[index].payload.count
             let destination = queue[index].destination
             var length = 1
@@ -50,7 +53,8 @@ import SwarmBase
                 while index + length < queue.count, count + length < Self.maximumDatagrams {
                     let next = queue[index + length].payload.count
                     guard next > 0, next <= size, total + next <= Self.maximumBytes,
-                        queue[index + length].destination == destination
+                        queue[index + length].destination == destination,
+                        queue[index + length].forbidsFragmentation == forbidsFragmentation
                     else { break }
                     total += next
                     length += 1
@@ -116,9 +120,11 @@ import SwarmBase
 
     /// Reads what is there.
     ///
+    /// - Parameter limit: how many messages at most; as many as there are slots by default.
     /// - Returns: 0, or the system's error number; `EAGAIN` when nothing is there.
-    func receive(descriptor: CInt) -> CInt {
-        let result = unsafe swarm_receive_datagrams(descriptor, slots, slotBytes, messages, UInt32(capacity))
+    func receive(descriptor: CInt, limit: Int = .max) -> CInt {
+        let most = UInt32(clamping: min(limit, capacity))
+        let result = unsafe swarm_receive_datagrams(descriptor, slots, slotBytes, messages, most)
         count = max(0, Int(result))
         return result < 0 ? -result : 0
     }

@@ -15,6 +15,9 @@ public import SwarmBase
 /// `ENETUNREACH` or `EPERM`, but for a socket shared by many peers an unreachable one is daily business, so an error
 /// costs its datagram only and is counted.
 ///
+/// Where messages go to and fro within microseconds, as on one machine or in one rack, the port does not let its event loop fall
+/// asleep between them: see ``UDPPortConfiguration/busyPollingLimit``. Elsewhere, and under load, this never happens.
+///
 /// A source that sends more than can be worked off waits for itself: see ``UDPPortConfiguration/datagramsPerTurn``.
 ///
 /// Confined to its event loop: make it, call it and let go of it there.
@@ -44,22 +47,42 @@ public final class UDPPort {
     private var offloadsSending: Bool
     /// Whether it has done so already: then a refusal is that of one path.
     private var hasOffloaded = false
+    /// What the socket was told last; at first the system's setting holds, which lets what is too long be fragmented.
+    private var isFragmentationForbidden = false
     /// Index in the queue up to which datagrams go one by one, after a refusal.
     private var singleUntil = 0
 
     private var incoming: IncomingBatch?
     private var waiting: FairQueue
+    private var isInTurn = false
     /// How many datagrams may be handed out in this turn of the loop, and until when.
     private var budget = 0
     private var turnEnd = NIODeadline.distantPast
     private var continuation: Scheduled<Void>?
 
+    /// Raised by whoever gives the event loop something to do from elsewhere, while the port may be polling.
+    private let pollingInterrupt: PollingInterrupt
+    /// Set by the owner for a turn, or a flush, with messages of a conversation in it: only after such a one the port polls.
+    public var isConversing = false
+    private var polling: BusyPolling
+    private var pollingEnd: NIODeadline?
+    private var isPolling = false
+    private var turnStart = 0
+    private var pollingTimer: LoopTimer?
+
     /// Makes a port that is not bound yet.
-    public init(eventLoop: any EventLoop, configuration: UDPPortConfiguration = .init()) {
+    ///
+    /// - Parameter pollingInterrupt: raised by those who give the event loop something to do from other threads.
+    public init(
+        eventLoop: any EventLoop, configuration: UDPPortConfiguration = .init(),
+        pollingInterrupt: PollingInterrupt = PollingInterrupt()
+    ) {
         self.eventLoop = eventLoop
+        self.pollingInterrupt = pollingInterrupt
         self.configuration = configuration
         offloadsSending = configuration.usesOffload
         waiting = FairQueue(limit: configuration.receiveQueueDatagrams)
+        polling = BusyPolling(limit: configuration.busyPollingLimit.nanosecondsClamped)
         queue.reserveCapacity(64)
     }
 
@@ -139,10 +162,6 @@ public final class UDPPort {
         incoming = IncomingBatch(
             capacity: offloadsReceiving ? min(configuration.readBatch, 16) : configuration.readBatch,
             slotBytes: offloadsReceiving ? Self.longestMessage : configuration.maximumDatagramBytes)
-        if configuration.fragmentation == .forbidden {
-            // A kernel that does not know the option fragments, as it would without it.
-            _ = swarm_enable_mtu_probing(handle, isIPv6 ? 0 : 1)
-        }
         return address
     }
 
@@ -167,6 +186,11 @@ public final class UDPPort {
         eventLoop.assertInEventLoop()
         guard retry == nil else { return }
         while queueHead < queue.count, descriptor >= 0 {
+            guard setFragmentation(forbidden: queue[queueHead].forbidsFragmentation) else {
+                // What must not be fragmented does not leave where it could be.
+                refused(1, errorNumber: ENOPROTOOPT)
+                continue
+            }
             outgoing.plan(queue, from: queueHead, offloadingFrom: offloadsSending ? singleUntil : .max)
             let result = outgoing.send(queue, from: queueHead, descriptor: descriptor, isIPv4: !isIPv6Socket)
             if result > 0 {
@@ -178,9 +202,21 @@ public final class UDPPort {
                 refused(outgoing.runs.first ?? 1, errorNumber: CInt(-result))
             }
         }
+        let hasSent = queueHead > 0
         queue.removeAll(keepingCapacity: true)
         queueHead = 0
         singleUntil = 0
+        if hasSent, !isInTurn { pause(datagrams: 1) }
+    }
+
+    /// Says whether the datagrams that leave next may be fragmented. Most ports never need to.
+    ///
+    /// - Returns: whether the kernel will do so.
+    private func setFragmentation(forbidden: Bool) -> Bool {
+        guard forbidden != isFragmentationForbidden else { return true }
+        let result = swarm_set_fragmentation(descriptor, isIPv6Socket ? 0 : 1, forbidden ? 1 : 0)
+        if result == 0 { isFragmentationForbidden = forbidden }
+        return result == 0 || !forbidden
     }
 
     /// The kernel has taken the next so many datagrams as one message.
@@ -236,7 +272,11 @@ public final class UDPPort {
 
     private func beginTurn() {
         budget = configuration.datagramsPerTurn
-        turnEnd = .now() + TimeAmount(configuration.turnDuration)
+        let now = NIODeadline.now()
+        turnEnd = now + TimeAmount(configuration.turnDuration)
+        turnStart = counters.datagramsReceived
+        isInTurn = true
+        polling.turnBegan(at: Instant(now).nanoseconds)
     }
 
     /// Hands out one datagram at the cost of the turn's budget. Looking at the clock costs something, too.
@@ -255,17 +295,76 @@ public final class UDPPort {
             guard error == 0 else { break }
             counters.receiveCalls += 1
             let before = counters.datagramsReceived
-            for index in 0..<incoming.count {
-                guard !incoming.isTruncated(index) else {
-                    counters.receiveDrops += 1
-                    continue
-                }
-                take(incoming.segments(index), from: incoming.source(index)) { incoming.bytes(index, $0) }
-            }
+            takeReceived(incoming)
             left -= max(1, counters.datagramsReceived - before)
             if incoming.count < incoming.capacity { break }
         }
         handOutWaiting()
+    }
+
+    // MARK: Polling
+
+    /// How long the loop does nothing but poll before it looks at its other work.
+    private static let pollingSlice = TimeAmount.microseconds(20)
+
+    /// Everything has been done for now: the loop may sleep, or it polls.
+    private func pause(datagrams: Int) {
+        guard polling.limit > 0 else { return }
+        let isConversing = isConversing
+        self.isConversing = false
+        let now = NIODeadline.now()
+        let mayPoll = polling.pauseBegins(at: Instant(now).nanoseconds, datagrams: datagrams)
+        guard mayPoll, isConversing, waiting.isEmpty, retry == nil, !isClosed else {
+            pollingEnd = nil
+            return
+        }
+        pollingEnd = now + .nanoseconds(polling.limit)
+        guard !isPolling else { return }
+        schedulePolling(now)
+    }
+
+    private func schedulePolling(_ now: NIODeadline) {
+        if pollingTimer == nil { pollingTimer = LoopTimer(eventLoop: eventLoop) { [weak self] in self?.poll() } }
+        // A moment in the future: the loop looks at its sockets and its tasks before it comes.
+        pollingTimer?.schedule(at: Instant(now + .microseconds(1)))
+    }
+
+    /// Looks at the socket until something comes, a slice of time is over, or there is other work.
+    private func poll() {
+        guard !isClosed, let incoming else { return }
+        isPolling = true
+        defer { isPolling = false }
+        var now = NIODeadline.now()
+        var sliceEnd = now + Self.pollingSlice
+        while let end = pollingEnd, now < end {
+            if incoming.receive(descriptor: descriptor, limit: 2) == 0, incoming.count > 0 {
+                beginTurn()
+                counters.receiveCalls += 1
+                let before = counters.datagramsReceived
+                takeReceived(incoming)
+                counters.datagramsPolled += counters.datagramsReceived - before
+                if incoming.count < 2 { handOutWaiting() } else { readRest() }
+                // Handlers have their say at once; what tasks have to say comes with the loop's next round.
+                now = .now()
+                sliceEnd = now
+            }
+            if now >= sliceEnd || pollingInterrupt.take() {
+                if pollingEnd != nil { schedulePolling(now) }
+                return
+            }
+            now = .now()
+        }
+        pollingEnd = nil
+    }
+
+    private func takeReceived(_ incoming: IncomingBatch) {
+        for index in 0..<incoming.count {
+            guard !incoming.isTruncated(index) else {
+                counters.receiveDrops += 1
+                continue
+            }
+            take(incoming.segments(index), from: incoming.source(index)) { incoming.bytes(index, $0) }
+        }
     }
 
     private func take(_ segments: DatagramSegments, from source: TransportAddress, _ bytes: (Range<Int>) -> [UInt8]) {
@@ -293,6 +392,8 @@ public final class UDPPort {
             handOut(next.datagram, next.source)
         }
         onReadComplete?()
+        isInTurn = false
+        pause(datagrams: counters.datagramsReceived - turnStart)
         guard !waiting.isEmpty, continuation == nil, !isClosed else { return }
         // A moment in the future: the loop looks at its other sockets before it comes.
         continuation = eventLoop.assumeIsolated().scheduleTask(in: .microseconds(20)) { [weak self] () -> Void in
@@ -326,6 +427,9 @@ public final class UDPPort {
         retry = nil
         continuation?.cancel()
         continuation = nil
+        pollingTimer?.cancel()
+        pollingTimer = nil
+        pollingEnd = nil
         queue = []
         queueHead = 0
         waiting.removeAll()

@@ -2,14 +2,6 @@ public import SwarmBase
 
 /// How a ``UDPPort`` is bound, and its bounds.
 public struct UDPPortConfiguration: Sendable {
-    /// What the kernel does about datagrams that are longer than the path's MTU.
-    public enum Fragmentation: Hashable, Sendable {
-        /// The system's setting: IPv4 datagrams are cut apart on the way when they must be.
-        case system
-        /// Never: each carries DF and is lost if it is too long (RFC 8899 §3; IP_PMTUDISC_PROBE).
-        case forbidden
-    }
-
     /// The address to bind; `nil` is every address of the host, IPv6 and IPv4 alike.
     public var host: IPAddress?
     /// The port to bind; 0 takes a free one.
@@ -18,8 +10,8 @@ public struct UDPPortConfiguration: Sendable {
     public var socketBufferBytes = 4 << 20
     /// How many messages one system call may read, 1 to 64; with offload one holds many datagrams.
     public var readBatch = 32
-    /// The longest datagram that is received; a longer one is dropped. No peer protocol here passes 1,500 bytes.
-    public var maximumDatagramBytes = 2048
+    /// The longest datagram that is received; a longer one is dropped. Jumbo frames of Ethernet have 9,000 bytes.
+    public var maximumDatagramBytes = 9216
     /// How many datagrams are handed out before the event loop turns to its other work.
     public var datagramsPerTurn = 256
     /// How long they are handed out at most, whatever they cost: meanwhile nothing is read, and the system drops what comes
@@ -31,10 +23,11 @@ public struct UDPPortConfiguration: Sendable {
     public var receiveQueueDatagrams = 4096
     /// How many datagrams may wait for a full socket buffer; what comes on top is dropped and counted.
     public var sendQueueDatagrams = 4096
+    /// For how long the socket is polled after single datagrams, where the last ones were answered as quickly: then the next
+    /// one finds the event loop awake. Zero for never. See ``UDPPort``.
+    public var busyPollingLimit = Duration.zero
     /// Whether runs of equal-sized datagrams pass the kernel as one message (UDP_SEGMENT, UDP_GRO), where it can do that.
     public var usesOffload = true
-    /// Whether datagrams may be fragmented.
-    public var fragmentation = Fragmentation.system
 
     public init(host: IPAddress? = nil, port: UInt16 = 0) {
         self.host = host
@@ -54,6 +47,8 @@ public struct UDPPortCounters: Hashable, Sendable {
     public var sendDrops = 0
     /// Datagrams dropped because too many of their source waited to be handed out, or because they were too long.
     public var receiveDrops = 0
+    /// Datagrams that were found by polling the socket.
+    public var datagramsPolled = 0
     /// System calls that have sent something.
     public var sendCalls = 0
     /// System calls that have received something.

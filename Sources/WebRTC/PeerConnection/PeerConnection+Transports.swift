@@ -81,8 +81,17 @@ extension PeerConnection {
         guard state != .closed else { return nil }
         if let transmit = ice.pollTransmit() { return transmit }
         guard let path = ice.sendPath else { return nil }
-        if let datagram = dtls?.pollTransmit() ?? sealNextPacket() { return Transmit(datagram, on: path) }
-        return nil
+        if let datagram = dtls?.pollTransmit() { return Transmit(datagram, on: path) }
+        guard let datagram = sealNextPacket() else { return nil }
+        return Transmit(datagram, on: path, forbidsFragmentation: mustStayWhole)
+    }
+
+    /// Whether the packet that was sealed last must not be fragmented.
+    private var mustStayWhole: Bool {
+        switch sctp {
+        case .some(let transport): transport.forbidsFragmentation
+        case .none: false
+        }
     }
 
     /// What happened next. Messages that are not asked for stay in SCTP, where they close the receive window.
@@ -114,7 +123,12 @@ extension PeerConnection {
         settings.port = remote.sctpPort
         settings.isOverDTLS = true
         let mayBeRelayed = (ice.localCandidates + remote.candidates).contains { $0.kind == .relayed }
-        if mayBeRelayed || configuration.mayBeRelayed { settings.maxPacketSize -= Self.sendIndicationOverhead }
+        if mayBeRelayed || configuration.mayBeRelayed {
+            settings.maxPacketSize -= Self.sendIndicationOverhead
+            settings.firstProbedPacketSize -= Self.sendIndicationOverhead
+            // What a server sends on has larger headers than what it got, and may be fragmented: no more than passes anyway.
+            settings.maxProbedPacketSize = settings.maxProbedPacketSize.map { min($0, settings.firstProbedPacketSize) }
+        }
         sctp = DataChannelTransport(
             configuration: settings, isDTLSClient: role == .client, remoteMaxMessageSize: remote.maxMessageSize,
             entropy: entropy.fork())
@@ -223,5 +237,8 @@ extension PeerConnection {
 
 extension Transmit {
     /// A datagram on a candidate pair.
-    init(_ payload: [UInt8], on path: ICEPath) { self.init(to: path.remote, payload: payload, via: path.relay) }
+    init(_ payload: [UInt8], on path: ICEPath, forbidsFragmentation: Bool = false) {
+        self.init(
+            to: path.remote, payload: payload, via: path.relay, forbidsFragmentation: forbidsFragmentation)
+    }
 }
