@@ -354,6 +354,7 @@ import Testing
     @Test func statisticsAreTrue() async throws {
         try await within {
             let (pair, here, there) = try await Pair.withChannel(DataChannelOptions(protocol: "talk"))
+            try await here.opened()
             try await here.send("hello")
             try await here.send([1, 2, 3])
             var received = there.messages.makeAsyncIterator()

@@ -203,6 +203,21 @@ import Testing
         #expect(bench.events.contains(.disconnect(id)))
     }
 
+    /// What must not be fragmented stays so inside the server's framing; what comes after it need not.
+    @Test func whatMustStayWholeDoes() throws {
+        var bench = TURNBench()
+        _ = try bench.begin(.udp)
+        let relay = try #require(bench.relayed.first)
+        bench.send(Self.data, via: relay)
+        bench.run(for: .seconds(1))
+        for forbids in [true, false, true] {
+            let transmit = Transmit(to: TURNBench.peer, payload: Self.data, via: relay, forbidsFragmentation: forbids)
+            bench.client.send(transmit, for: TURNBench.session, now: bench.now)
+            let framed = bench.client.pollTransmit()
+            #expect(framed?.forbidsFragmentation == forbids)
+        }
+    }
+
     // MARK: Lifetimes
 
     @Test(arguments: [TURNTransport.udp, .stream]) func everythingIsRefreshed(transport: TURNTransport) throws {

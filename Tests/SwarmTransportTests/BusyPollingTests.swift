@@ -63,7 +63,7 @@ import Testing
                     end.value = port
                     port.onDatagram = { bytes, source in
                         if number == 0 { rounds.add(bytes[0]) }
-                        guard bytes[0] < 200 else { return }
+                        guard number == 1 || bytes[0] < 200 else { return }
                         end.value?.isConversing = isConversing
                         end.value?.send(Transmit(to: source, payload: [number == 0 ? bytes[0] + 1 : bytes[0]]))
                     }

@@ -282,6 +282,24 @@ import Testing
         #expect(queue.isEmpty)
     }
 
+    @Test func bytesAreBoundedToo() {
+        var queue = FairQueue(limit: 100, byteLimit: 1000)
+        for _ in 0..<10 {
+            let hasDropped = queue.append([UInt8](repeating: 0, count: 100), from: sources[0])
+            #expect(!hasDropped)
+        }
+        let ownGoes = queue.append([1], from: sources[0])
+        #expect(ownGoes && queue.count == 10)
+        // Another's needs the room of two.
+        let othersFits = queue.append([UInt8](repeating: 2, count: 150), from: sources[1])
+        #expect(othersFits && queue.count == 9)
+        let tooLong = queue.append([UInt8](repeating: 3, count: 1001), from: sources[2])
+        #expect(tooLong && queue.count == 9, "nobody goes for what does not fit at all")
+        while queue.popFirst() != nil {}
+        let fitsAgain = queue.append([UInt8](repeating: 3, count: 1000), from: sources[2])
+        #expect(!fitsAgain && queue.count == 1)
+    }
+
     @Test func theLoudestLosesFirst() {
         var queue = FairQueue(limit: 8)
         for number in 0..<8 {

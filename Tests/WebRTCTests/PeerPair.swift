@@ -33,6 +33,8 @@ struct PeerPair: ~Copyable {
     /// `a` by it.
     var relayA: TransportAddress?
     private(set) var largestDatagram = 0
+    /// Of those that may be fragmented on their way.
+    private(set) var largestFragmentable = 0
     var eventsA: [PeerConnectionEvent] = []
     var eventsB: [PeerConnectionEvent] = []
     private(set) var now = Instant.zero
@@ -131,6 +133,7 @@ struct PeerPair: ~Copyable {
     private mutating func put(_ transmit: Transmit, from side: Side) {
         datagrams += 1
         largestDatagram = max(largestDatagram, transmit.payload.count)
+        if !transmit.forbidsFragmentation { largestFragmentable = max(largestFragmentable, transmit.payload.count) }
         let isRelayed = transmit.relay != nil || transmit.destination == relayA
         guard !link.isCut, isRelayed || !link.isDirectCut else { return }
         let copies = chance(link.duplication) ? 2 : 1

@@ -11,8 +11,11 @@ import Testing
     static let relay = TransportAddress(.v4(0xc633_6408), port: 50_000)
 
     /// A pair of which `a` has a relayed address.
-    private func relayedPair(seed: UInt64 = 1, isDirectCut: Bool = true) throws -> PeerPair {
-        var pair = try PeerPair(seed: seed)
+    private func relayedPair(
+        seed: UInt64 = 1, isDirectCut: Bool = true,
+        configuration: PeerConnectionConfiguration = PeerConnectionConfiguration()
+    ) throws -> PeerPair {
+        var pair = try PeerPair(seed: seed, configurationA: configuration, configurationB: configuration)
         pair.relayA = Self.relay
         pair.link.isDirectCut = isDirectCut
         pair.a.addLocalCandidate(.relayed(Self.relay, mapped: pair.addressA, server: Self.relay.address))
@@ -56,6 +59,27 @@ import Testing
             let largest = pair.largestDatagram
             #expect(largest == limit)
         }
+    }
+
+    /// Where packets are probed for: a direct path gets as much as it carries, a relayed one no more than passes with the
+    /// server's headers on either side of it. What is larger than passes everywhere must stay whole.
+    @Test(arguments: [true, false]) func largerPacketsAreProbedFor(isRelayed: Bool) throws {
+        var configuration = PeerConnectionConfiguration()
+        configuration.sctp.maxProbedPacketSize = SCTPConfiguration.largestUsefulPacketSize
+        var pair =
+            isRelayed
+            ? try relayedPair(configuration: configuration)
+            : try PeerPair(configurationA: configuration, configurationB: configuration)
+        let channel = try pair.a.openChannel(DataChannelOptions(label: "main"), now: pair.now)
+        try pair.connect()
+        pair.run(for: .seconds(1))
+        try pair.a.send([UInt8](repeating: 5, count: 100_000), kind: .binary, on: channel, now: pair.now)
+        pair.run(for: .seconds(20)) { !$0.eventsB.messages.isEmpty }
+        let (largest, fragmentable) = (pair.largestDatagram, pair.largestFragmentable)
+        #expect(largest == (isRelayed ? 1368 : SCTPConfiguration.largestUsefulPacketSize) + 37)
+        #expect(!isRelayed || largest + 36 + 8 + 40 <= 1500, "with a Send indication, over IPv6 and Ethernet")
+        #expect(fragmentable <= 1188 + 37)
+        #expect(pair.eventsB.messages.count == 1)
     }
 
     @Test func thePathFallsBackToTheRelayAndMessagesGoOn() throws {

@@ -123,7 +123,7 @@ extension SCTPAssociation {
     }
 
     private mutating func establish(now: Instant) {
-        state = .established
+        state = isShutdownDue ? .shutdownPending : .established
         cookie = []
         isInitDue = false
         isCookieEchoDue = false

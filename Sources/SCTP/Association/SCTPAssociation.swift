@@ -35,6 +35,8 @@ public struct SCTPAssociation: ~Copyable, Sendable {
     var isCookieEchoDue = false
     var cookie: [UInt8] = []
     var handshakeInterval: Duration
+    /// The owner wants the association to end as soon as it is up and its data has arrived.
+    var isShutdownDue = false
 
     // Configured times, in nanoseconds.
     let sackDelay: Int64
@@ -191,6 +193,8 @@ public struct SCTPAssociation: ~Copyable, Sendable {
     /// Ends the association after all data has arrived (RFC 9260 §9.2).
     public mutating func shutdown(now: Instant) {
         switch state {
+        // The peer may have read of what was sent with the cookie before its answer is here: the rest follows that.
+        case .cookieEchoed where !queue.isEmpty || !outstanding.isEmpty: isShutdownDue = true
         case .closed, .cookieWait, .cookieEchoed: abort(now: now)
         case .established: state = .shutdownPending
         case .shutdownPending, .shutdownSent, .shutdownReceived, .shutdownAckSent, .ended: break

@@ -81,7 +81,8 @@ public final class UDPPort {
         self.pollingInterrupt = pollingInterrupt
         self.configuration = configuration
         offloadsSending = configuration.usesOffload
-        waiting = FairQueue(limit: configuration.receiveQueueDatagrams)
+        waiting = FairQueue(
+            limit: configuration.receiveQueueDatagrams, byteLimit: configuration.receiveQueueBytes)
         polling = BusyPolling(limit: configuration.busyPollingLimit.nanosecondsClamped)
         queue.reserveCapacity(64)
     }

@@ -21,6 +21,8 @@ public struct UDPPortConfiguration: Sendable {
     public var datagramsPerRead = 2048
     /// How many datagrams may wait to be handed out, of all sources together; the one that sends most loses first.
     public var receiveQueueDatagrams = 4096
+    /// And how many bytes they may have together.
+    public var receiveQueueBytes = 8 << 20
     /// How many datagrams may wait for a full socket buffer; what comes on top is dropped and counted.
     public var sendQueueDatagrams = 4096
     /// For how long the socket is polled after single datagrams, where the last ones were answered as quickly: then the next
