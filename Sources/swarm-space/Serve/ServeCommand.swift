@@ -18,8 +18,8 @@ struct ServeCommand: AsyncParsableCommand {
             EXAMPLES
               swarm-space serve                     port 7750, all in memory
               swarm-space serve --data DIRECTORY    the graph outlives a restart
-              swarm-space serve --peer GUN-URL      federate: what is written at either reaches both
-              swarm-space serve --memory 64         take 64 MiB for the graph in memory and all queues
+              swarm-space serve --peer GUN-URL      federate with that relay
+              swarm-space serve --memory 64         take no more than 64 MiB of memory
               swarm-space serve --port 443 --public-name node.example.org \\
                 --tls-cert chain.pem --tls-key key.pem
             """)

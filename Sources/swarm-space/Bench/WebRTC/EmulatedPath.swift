@@ -32,6 +32,8 @@ final class EmulatedPath {
         entropy = .seed(seed)
         var configuration = UDPPortConfiguration(host: .v4(0x7f00_0001))
         configuration.sendQueueDatagrams = 65_536
+        // What Ethernet carries; longer ones are lost.
+        configuration.maximumDatagramBytes = 1472
         ends = (
             Direction(port: UDPPort(eventLoop: eventLoop, configuration: configuration)),
             Direction(port: UDPPort(eventLoop: eventLoop, configuration: configuration))
