@@ -5,6 +5,8 @@ import JSON
 final class ServeProcess {
     /// Its GUN relay.
     let gun: String
+    /// Its tracker.
+    let tracker: String
     var pid: Int32 { process.processIdentifier }
     private let process: Process
     private let directory: URL
@@ -24,11 +26,14 @@ final class ServeProcess {
             if first == UInt8(ascii: "\n") { break }
             line.append(first)
         }
-        guard let ready = try? JSONValue(parsing: Array(line)), let gun = ready["gun"]?.string else {
+        guard let ready = try? JSONValue(parsing: Array(line)), let gun = ready["gun"]?.string,
+            let tracker = ready["tracker"]?.string
+        else {
             process.terminate()
-            throw CommandFailure(.failed, "the relay to be measured did not start")
+            throw CommandFailure(.failed, "the supernode to be measured did not start")
         }
         self.gun = gun
+        self.tracker = tracker
     }
 
     /// Ends it and removes what it kept.

@@ -55,9 +55,9 @@ struct TrackerBench: AsyncParsableCommand {
         #if DEBUG
             output.note("swarm-space: this is a debug build; measure with 'swift build -c release'")
         #endif
-        let own = try ServedTracker.launch()
+        let own = try ServeProcess()
         defer { own.end() }
-        try await measure(own.url, process: own.pid, output)
+        try await measure(own.tracker, process: own.pid, output)
         for (index, text) in url.enumerated() {
             try await measure(text, process: pid.indices.contains(index) ? pid[index] : nil, output)
         }
@@ -91,10 +91,10 @@ struct TrackerBench: AsyncParsableCommand {
         try await Task.sleep(for: .milliseconds(500))
 
         // What an idle connection holds.
-        let resident = process.flatMap(ServerProcess.residentBytes)
+        let resident = process.map { ProcessMemory.resident(of: $0) }
         load = try await TrackerLoad.open(connections, to: url, perSwarm: 20, on: loop)
         figures.connections = try await loop.flatSubmit { [load] in load.value.announceOnce(for: time) }.get()
-        if let resident, let after = process.flatMap(ServerProcess.residentBytes), figures.connections > 0 {
+        if let resident, let after = process.map({ ProcessMemory.resident(of: $0) }), figures.connections > 0 {
             figures.bytesPerConnection = Double(after - resident) / Double(figures.connections)
             figures.residentBytes = after
         }
@@ -146,37 +146,6 @@ struct TrackerFigures {
     }
 }
 
-/// A supernode in a process of its own.
-struct ServedTracker {
-    let url: String
-    let pid: Int32
-    private let process: Process
-
-    static func launch() throws -> ServedTracker {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
-        process.arguments = ["serve", "--host", "127.0.0.1", "--port", "0", "--no-dht", "--json"]
-        let output = Pipe()
-        process.standardOutput = output
-        process.standardInput = Pipe()
-        try process.run()
-        var line: [UInt8] = []
-        while let byte = try output.fileHandleForReading.read(upToCount: 1)?.first, byte != UInt8(ascii: "\n") {
-            line.append(byte)
-        }
-        guard let ready = try? JSONValue(parsing: line), let url = ready["tracker"]?.string else {
-            process.terminate()
-            throw CommandFailure(.failed, "the supernode to be measured did not start")
-        }
-        return ServedTracker(url: url, pid: process.processIdentifier, process: process)
-    }
-
-    func end() {
-        process.terminate()
-        process.waitUntilExit()
-    }
-}
-
 /// What the system knows of another process (proc(5)).
 enum ServerProcess {
     /// Seconds of processor time so far.
@@ -188,11 +157,5 @@ enum ServerProcess {
         let fields = text[text.index(after: end)...].split(separator: " ")
         guard fields.count > 12, let user = Double(fields[11]), let system = Double(fields[12]) else { return nil }
         return (user + system) / Double(sysconf(Int32(_SC_CLK_TCK)))
-    }
-
-    static func residentBytes(_ pid: Int32) -> Int? {
-        guard let text = try? String(contentsOfFile: "/proc/\(pid)/statm", encoding: .utf8) else { return nil }
-        let fields = text.split(separator: " ")
-        return fields.count > 1 ? Int(fields[1]).map { $0 * Int(sysconf(Int32(_SC_PAGESIZE))) } : nil
     }
 }
