@@ -27,6 +27,11 @@ public final class SimulatedServer {
     /// Whether it runs.
     public var isUp: Bool { relay != nil || tracker != nil }
 
+    func read(_ range: RecordRange) -> RecordSlice {
+        let nodes = store.values.filter { range.souls.exact == nil || range.souls.exact == $0.soul.text }
+        return range.slice(of: nodes.sorted { $0.soul < $1.soul }.flatMap(\.records))
+    }
+
     func keep(_ records: [GunRecord]) {
         for record in records {
             store[record.soul, default: GunNode(soul: record.soul)].entries[record.key] = record.entry

@@ -254,13 +254,14 @@ extension SimulatedSwarm {
     func drain(_ server: SimulatedServer) {
         while let event = server.relay?.pollEvent() {
             switch event {
-            case .load(let id, let soul, let key):
-                var node = server.store[soul]
-                if let key, let entry = node?.entries[key] { node?.entries = [key: entry] }
-                server.relay?.loaded(id, node, now: now, wall: wall)
+            case .load(let id, let range):
+                server.relay?.loaded(id, server.read(range), now: now, wall: wall)
             case .store(let id, let records):
                 server.keep(records)
                 server.relay?.stored(id, now: now)
+            case .pause:
+                // Nobody here is too fast for long.
+                break
             case .close(let id, _):
                 drop(Int(id.number))
             }
