@@ -91,7 +91,7 @@ public struct GunRelayConfiguration: Sendable {
         memoryBytes = bytes * 3 / 8
         queuedBytes = bytes / 8
         queuedBytesPerLink = min(queuedBytesPerLink, bytes / 16)
-        unstoredBytes = min(unstoredBytes, bytes / 16)
+        unstoredBytes = min(unstoredBytes, max(bytes / 16, 4 << 20))
         waitingForStorage = min(waitingForStorage, bytes >> 13)
         deferredBytes = min(deferredBytes, bytes / 32)
         // An id with its way back takes about 300 bytes.
