@@ -1,0 +1,86 @@
+// Everything that is kept of one other member.
+
+import { randomU64 } from "../base/bytes.js";
+import { isLower } from "../sealing/keys.js";
+import { Outbound } from "../session/outbound.js";
+import { Session } from "../session/session.js";
+import { Negotiation } from "../signaling/negotiation.js";
+
+const SLOTS = 48;
+/** How long a conversation must be idle before its slots are cleared, in milliseconds. */
+const IDLE = 10_000;
+/** Our states in inboxes are that much behind the clock (docs/protocol.md, "Inbox"). */
+const BEHIND = 60_000;
+
+/** The keys that datagrams to one member use, in turn, in its inbox soul. */
+export class RelaySlots {
+  /** When to clear the used slots. */
+  clearAt = Infinity;
+  #next = 0;
+  #used = new Set();
+  #lastState = 0;
+
+  take(now, wall) {
+    const slot = this.#next;
+    this.#next = (this.#next + 1) % SLOTS;
+    this.#used.add(slot);
+    this.clearAt = now + IDLE;
+    return { slot, state: this.#state(wall) };
+  }
+
+  clear(wall) {
+    this.clearAt = Infinity;
+    const slots = [...this.#used];
+    this.#used.clear();
+    return { slots, state: this.#state(wall) };
+  }
+
+  #state(wall) {
+    this.#lastState = Math.max(this.#lastState + 0.001, wall - BEHIND);
+    return this.#lastState;
+  }
+}
+
+export class Member {
+  /** @type {import("../sealing/presence.js").PresenceRecord | null} */
+  presence = null;
+  /** @type {import("../sealing/envelope.js").EnvelopeCipher | null} */
+  cipher = null;
+  /** Away, and without a fresh record: neither dialled nor written to until something is heard of it. */
+  isDormant = false;
+  /** The member's present run has answered us: our presence record need not go with each datagram. */
+  knowsUs = false;
+  /** The application has been told that the session is up. */
+  isAnnounced = false;
+  /** @type {Set<"gun" | "tracker">} */
+  planes = new Set();
+  /** Fault injection: what would take these paths is dropped. @type {Set<string>} */
+  blocked = new Set();
+  /** The last signal that waits for an answer, and when it goes out again. */
+  resend = null;
+  /** The answer we gave last, for a repeated offer. @type {Uint8Array | null} */
+  lastAnswer = null;
+  /** When an ICE restart is tried (again), and how often it was. */
+  restart = null;
+  slots = new RelaySlots();
+  inboxDay = 0;
+  /** What is sealed for this member leaves in the order in which it was said. */
+  sealing = Promise.resolve();
+
+  /**
+   * @param {string} peer
+   * @param {string} ownID
+   * @param {number} now
+   * @param {{outbound?: Outbound | null, inbound?: import("../session/inbound.js").Inbound | null}} [kept]
+   */
+  constructor(peer, ownID, now, kept = {}) {
+    this.peer = peer;
+    this.heardOfAt = now;
+    this.session = new Session(kept.outbound ?? new Outbound(randomU64()), kept.inbound ?? undefined);
+    this.negotiation = new Negotiation(isLower(ownID, peer), now);
+  }
+
+  get name() {
+    return this.presence?.name ?? "";
+  }
+}

@@ -1,0 +1,165 @@
+// Discovery: our own presence record, and those of others.
+
+import { base64url, fromBase64url, Refusal } from "../base/bytes.js";
+import { StateClock } from "../gun/graph.js";
+import { EnvelopeCipher } from "../sealing/envelope.js";
+import { openPresence, sealPresence } from "../sealing/presence.js";
+
+const DAY = 86_400_000;
+/** Around midnight the neighbouring day is followed too. */
+const MARGIN = 600_000;
+const INTERVAL = 30_000;
+/** How long a signed record is good for, in either direction of the clock. */
+export const FRESHNESS = 120_000;
+/** A record of ours is sealed anew after this time. */
+const REUSED_FOR = 2_000;
+
+export const dayOf = (wall) => Math.floor(wall / DAY);
+
+export class Presence {
+  #engine;
+  #lastTimestamp = 0;
+  #states = new StateClock();
+  #sealed = { at: -Infinity, record: null };
+  #clockSetBacks = 0;
+  /** The souls that are followed, by day. @type {Map<number, {presence: string, inbox: string}>} */
+  #days = new Map();
+  /** When our record is due. */
+  announceAt = 0;
+
+  /** @param {import("./engine.js").Engine} engine */
+  constructor(engine) {
+    this.#engine = engine;
+  }
+
+  isPresenceSoul(soul) {
+    for (const day of this.#days.values()) if (day.presence === soul) return true;
+    return false;
+  }
+
+  isInboxSoul(soul) {
+    for (const day of this.#days.values()) if (day.inbox === soul) return true;
+    return false;
+  }
+
+  /** What our keys in the souls of the swarm begin with: another after each time the clock was set back. */
+  async tag() {
+    const tag = await this.#engine.topic.tag(this.#engine.peerID);
+    return this.#clockSetBacks ? `${tag}.${this.#clockSetBacks}` : tag;
+  }
+
+  clockSetBack() {
+    this.#clockSetBacks += 1;
+    this.#lastTimestamp = 0;
+    this.#sealed.at = -Infinity;
+  }
+
+  isFresh(timestamp) {
+    return Math.abs(timestamp - this.#engine.wall()) <= FRESHNESS;
+  }
+
+  /** Our record as of now, signed and sealed. @returns {Promise<Uint8Array>} */
+  sealed() {
+    const engine = this.#engine;
+    const now = engine.now();
+    if (now - this.#sealed.at < REUSED_FOR && !engine.isLeaving) return this.#sealed.record;
+    this.#lastTimestamp = Math.max(this.#lastTimestamp + 1, Math.floor(engine.wall()));
+    const record = {
+      peer: engine.peerID, sessionKey: engine.sessionKey.point, timestamp: this.#lastTimestamp,
+      isLeaving: engine.isLeaving, name: engine.name,
+    };
+    this.#sealed = { at: now, record: sealPresence(record, engine.identity, engine.topic) };
+    return this.#sealed.record;
+  }
+
+  /** Writes our record anew, and asks again for what we follow. */
+  async announce() {
+    this.announceAt = this.#engine.now() + INTERVAL * (0.8 + Math.random() / 5);
+    await this.#followDays();
+    const today = this.#days.get(dayOf(this.#engine.wall()));
+    if (today) for (const soul of [today.inbox, today.presence]) this.#engine.gun.refresh(soul);
+    await this.publish();
+  }
+
+  async publish() {
+    const { gun, topic } = this.#engine;
+    const [record, tag, soul] = await Promise.all([this.sealed(), this.tag(), topic.presenceSoul(dayOf(this.#engine.wall()))]);
+    gun.put(soul, [[tag, base64url(record)]], this.#states.next(this.#engine.wall() - 1_000), true);
+  }
+
+  async #followDays() {
+    const { gun, topic, peerID } = this.#engine;
+    const wall = this.#engine.wall();
+    const days = new Set([-MARGIN, 0, MARGIN].map((offset) => dayOf(wall + offset)));
+    for (const day of days) {
+      if (this.#days.has(day)) continue;
+      const souls = { presence: await topic.presenceSoul(day), inbox: await topic.inboxSoul(peerID, day) };
+      this.#days.set(day, souls);
+      for (const soul of Object.values(souls)) gun.subscribe(soul, { isFleeting: true });
+    }
+    for (const [day, souls] of this.#days) {
+      if (days.has(day)) continue;
+      this.#days.delete(day);
+      for (const soul of Object.values(souls)) gun.unsubscribe(soul);
+    }
+  }
+
+  /** @param {string} characters base64url, from a presence soul */
+  takeText(characters) {
+    return this.take(fromBase64url(characters), "gun");
+  }
+
+  /**
+   * Takes a record that a plane brought.
+   * @param {Uint8Array} sealed @param {"gun" | "tracker"} plane
+   * @returns {Promise<import("./member.js").Member | null>} the member it tells of
+   */
+  async take(sealed, plane) {
+    const engine = this.#engine;
+    const record = await openPresence(sealed, engine.topic);
+    if (record.peer === engine.peerID) return null;
+    if (!this.isFresh(record.timestamp)) throw new Refusal("stale");
+    const known = engine.members.get(record.peer);
+    const isSameRun = known?.presence && base64url(known.presence.sessionKey) === base64url(record.sessionKey);
+    if (known?.presence && known.presence.timestamp > record.timestamp) {
+      // An older record of a run we know says nothing new; one of another run is a replay.
+      if (!isSameRun) throw new Refusal("replayed");
+      return known;
+    }
+    if (record.isLeaving) {
+      // The record is kept: what the run said before cannot be replayed.
+      if (known?.presence && !known.presence.isLeaving) {
+        known.presence = record;
+        engine.left(known);
+      }
+      return null;
+    }
+    // Derived before anything changes: other events come in between.
+    const cipher = isSameRun ? null : await this.#cipher(record);
+    const member = engine.member(record.peer);
+    if (!member) return null;
+    const isFirstRun = member.presence === null;
+    member.presence = record;
+    member.heardOfAt = engine.now();
+    if (cipher) {
+      member.isDormant = false;
+      engine.startRun(member, cipher, isFirstRun);
+    } else {
+      engine.wake(member);
+    }
+    if (!member.planes.has(plane)) {
+      member.planes.add(plane);
+      engine.emit({ type: "discovered", peer: member.peer, plane });
+    }
+    return member;
+  }
+
+  #cipher(record) {
+    const { sessionKey, peerID, topic } = this.#engine;
+    // A nanosecond for each packet: never used up, and never used before.
+    const firstCounter = BigInt(Math.ceil(this.#engine.now() * 1e6));
+    return EnvelopeCipher.of({
+      own: sessionKey, ownID: peerID, peerKey: record.sessionKey, peerID: record.peer, topic, firstCounter,
+    });
+  }
+}

@@ -1,0 +1,90 @@
+// The relay path: datagrams through inbox souls of the GUN mesh (docs/protocol.md, "Inbox").
+
+import { base64url, fromBase64url, Reader, Refusal, Writer } from "../base/bytes.js";
+import { keyIDOf } from "../sealing/envelope.js";
+import { openSignal } from "../sealing/signal.js";
+import { parsePacket } from "../session/frame.js";
+import { dayOf } from "./presence.js";
+
+const Type = Object.freeze({ envelope: 1, signal: 2, introduction: 3 });
+const LARGEST = 24 * 1024;
+
+export const envelopeDatagram = (envelope) => new Writer().u8(Type.envelope).append(envelope).bytes;
+export const signalDatagram = (sealed) => new Writer().u8(Type.signal).append(sealed).bytes;
+export const introduction = (presence, datagram) =>
+  new Writer().u8(Type.introduction).prefixed16(presence).append(datagram).bytes;
+
+export class RelayPath {
+  #engine;
+
+  /** @param {import("./engine.js").Engine} engine */
+  constructor(engine) {
+    this.#engine = engine;
+  }
+
+  /** Puts a datagram into a member's inbox. @param {import("./member.js").Member} member @param {Uint8Array} datagram */
+  async send(member, datagram) {
+    const engine = this.#engine;
+    if (!engine.gun.isConnected) return;
+    const content = member.knowsUs ? datagram : introduction(await engine.presence.sealed(), datagram);
+    const day = dayOf(engine.wall());
+    if (member.inboxDay !== day) {
+      await this.clear(member);
+      member.inboxDay = day;
+    }
+    const [soul, tag] = await Promise.all([engine.topic.inboxSoul(member.peer, day), engine.presence.tag()]);
+    const { slot, state } = member.slots.take(engine.now(), engine.wall());
+    engine.gun.put(soul, [[`${tag}/${slot}`, base64url(content)]], state, false);
+  }
+
+  /** Sets what we left in a member's inbox to `null`. */
+  async clear(member) {
+    const engine = this.#engine;
+    const { slots, state } = member.slots.clear(engine.wall());
+    if (!slots.length) return;
+    const [soul, tag] = await Promise.all([engine.topic.inboxSoul(member.peer, member.inboxDay), engine.presence.tag()]);
+    engine.gun.put(soul, slots.map((slot) => [`${tag}/${slot}`, null]), state, false);
+  }
+
+  /** @param {string} characters base64url, from our inbox soul */
+  async take(characters) {
+    await this.#take(fromBase64url(characters), 0);
+  }
+
+  async #take(datagram, depth) {
+    if (datagram.length > LARGEST) throw new Refusal("malformed");
+    const reader = new Reader(datagram);
+    switch (reader.u8()) {
+      case Type.envelope:
+        return this.#takeEnvelope(reader.rest());
+      case Type.signal: {
+        const { sessionKey, topic, signaling } = this.#engine;
+        return signaling.take(await openSignal(reader.rest(), sessionKey, topic), "gun");
+      }
+      case Type.introduction: {
+        if (depth) throw new Refusal("malformed");
+        const presence = reader.prefixed16();
+        // A record that is refused does not spoil what follows it.
+        await this.#engine.presence.take(presence, "gun").catch((error) => this.#engine.refuse(error));
+        return this.#take(reader.rest(), 1);
+      }
+      default:
+        throw new Refusal("malformed");
+    }
+  }
+
+  async #takeEnvelope(envelope) {
+    const engine = this.#engine;
+    const member = engine.byKeyID.get(keyIDOf(envelope));
+    if (!member?.cipher) throw new Refusal("notForUs");
+    if (member.blocked.has("relay")) return;
+    const { cipher } = member;
+    const frames = parsePacket(await cipher.open(envelope));
+    if (member.cipher !== cipher) return;
+    member.knowsUs = true;
+    if (!engine.paths.has("relay")) return;
+    engine.wake(member);
+    member.session.receive(frames, "relay", engine.now());
+    engine.pump(member);
+  }
+}
