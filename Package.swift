@@ -42,6 +42,7 @@ let package = Package(
         // Floor 0: shared types, formats, identity.
         .target(name: "CChecksum"),
         .target(name: "CDatagram"),
+        .target(name: "CWebFiles", linkerSettings: [.linkedLibrary("z")]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .target(name: "SwarmBase", swiftSettings: house),
         .target(name: "JSON", dependencies: ["SwarmBase"], swiftSettings: house),
@@ -97,7 +98,8 @@ let package = Package(
         .target(
             name: "Supernode",
             dependencies: [
-                "SwarmBase", "JSON", "Gun", "DHT", "Tracker", "ICE", "SwarmTransport", nioCore, nioPosix, nioHTTP1,
+                "CWebFiles", "SwarmBase", "JSON", "Gun", "DHT", "Tracker", "ICE", "SwarmTransport", nioCore, nioPosix,
+                nioHTTP1,
                 nioWebSocket, nioSSL, logging,
             ],
             swiftSettings: house),
@@ -150,7 +152,7 @@ let package = Package(
             dependencies: [
                 "SwarmBase", "JSON", "Magnet", "SEA", "DTLS", "Gun", "Tracker", "SwarmEngine", "CVirtualClock", crypto,
             ],
-            swiftSettings: house),
+            resources: [.copy("Resources")], swiftSettings: house),
         .testTarget(
             name: "SwarmTransportTests",
             dependencies: [

@@ -86,6 +86,9 @@ final class RelayHost {
 
     private var now: Instant { Instant(eventLoop.now) }
 
+    /// Those that are open.
+    var connections: [WebSocketConnection] { Array(links.values) }
+
     private func metadata(_ link: LinkID, _ connection: WebSocketConnection) -> Logger.Metadata {
         ["link": "\(link.number)", "address": "\(connection.remoteAddress.map(\.description) ?? "unknown")"]
     }

@@ -15,6 +15,8 @@ public struct SupernodeConfiguration: Sendable {
     public var tls: (certificateFile: String, keyFile: String)?
     /// The host name or address that the URLs are made with; `nil` finds an address of this host.
     public var publicName: String?
+    /// What opens the operator's view, `/status.json`, to others than this host; `nil` opens it to nobody else.
+    public var statusToken: String?
     /// Other GUN relays to keep a link to, such as `wss://relay.example/gun`.
     public var peers: [WebSocketURL] = []
     /// The bounds of the GUN relay, and its rule: that of user space (`WriteRule.userSpace()`).

@@ -22,6 +22,9 @@ final class SupernodeLoop {
     private let peers: RelayPeers
     private(set) var stun: STUNHost?
     private(set) var server: HTTPServer?
+    private let webFiles = WebFiles()
+    private var history = StatusHistory()
+    private var sampling: LoopTimer?
     private var isStopped = false
 
     init(
@@ -45,6 +48,8 @@ final class SupernodeLoop {
     func start() -> EventLoopFuture<UInt16> {
         bind(attemptsLeft: configuration.port == 0 ? Self.portAttempts : 1).map { port in
             self.peers.start()
+            self.sampling = LoopTimer(eventLoop: self.eventLoop) { [weak self] in self?.sample() }
+            self.sample()
             return port
         }.nonisolated()
     }
@@ -105,15 +110,55 @@ final class SupernodeLoop {
 
     private func answer(_ request: HTTPRequest) -> HTTPResponse? {
         switch request.path {
-        case "/":
-            return FrontPage(status: status, isSecure: tls != nil, authority: request.header("Host")).response
+        case "/status.json":
+            return statusResponse(to: request)
         case "/metrics":
             return HTTPResponse(metrics, type: "text/plain; version=0.0.4; charset=utf-8")
         case "/healthz":
             return HTTPResponse(status: relay.isHealthy ? 200 : 503, relay.isHealthy ? "ok\n" : "the store fails\n")
         default:
-            return nil
+            return webFiles.response(to: request)
         }
+    }
+
+    private func statusResponse(to request: HTTPRequest) -> HTTPResponse {
+        switch StatusAccess(token: configuration.statusToken).decide(request) {
+        case .granted:
+            return HTTPResponse(
+                status: 200, headers: [("Content-Type", "application/json"), ("Cache-Control", "no-store")],
+                body: statusReport.json.serialized())
+        case .tokenNeeded:
+            return HTTPResponse(
+                status: 401, "The token is needed: Authorization: Bearer TOKEN.\n",
+                headers: [("WWW-Authenticate", "Bearer"), ("Cache-Control", "no-store")])
+        case .hostOnly:
+            return HTTPResponse(
+                status: 403, "Shown on this host only: start serve with --status-token to see it from elsewhere.\n",
+                headers: [("Cache-Control", "no-store")])
+        }
+    }
+
+    private var statusReport: StatusReport {
+        StatusReport(
+            status: status, relay: relay.core.counters, relayMemory: relay.core.memoryBytes,
+            tracker: tracker.core.counters, http: server?.counters ?? .init(), residentBytes: ResidentMemory.bytes,
+            history: history,
+            talkers: relay.connections.map { ("relay", $0) } + tracker.connections.map { ("tracker", $0) },
+            now: Instant(eventLoop.now))
+    }
+
+    /// Notes the counts of now, and again in a while.
+    private func sample() {
+        guard !isStopped else { return }
+        let now = Instant(eventLoop.now)
+        let relay = relay.core.counters
+        history.note(
+            StatusHistory.Sample(
+                at: now, announces: tracker.core.counters.announces, puts: relay.puts,
+                bytesReceived: relay.bytesReceived, bytesSent: relay.bytesSent,
+                requests: server?.counters.requests ?? 0, connections: server?.connectionCount ?? 0,
+                residentBytes: ResidentMemory.bytes))
+        sampling?.schedule(at: now + StatusHistory.interval)
     }
 
     var status: SupernodeStatus {
@@ -138,6 +183,7 @@ final class SupernodeLoop {
     /// - Returns: the store, which is not closed yet: that blocks.
     func stop() -> EventLoopFuture<SQLiteStore?> {
         isStopped = true
+        sampling?.cancel()
         peers.stop()
         stun?.port.close()
         let closed = server?.stop() ?? eventLoop.makeSucceededVoidFuture()

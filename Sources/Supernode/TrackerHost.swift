@@ -25,6 +25,9 @@ final class TrackerHost {
 
     private var now: Instant { Instant(eventLoop.now) }
 
+    /// Those that are open.
+    var connections: [WebSocketConnection] { Array(links.values) }
+
     /// Serves a connection that is open.
     func accept(_ connection: WebSocketConnection) {
         lastLink += 1

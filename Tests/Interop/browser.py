@@ -24,6 +24,14 @@ class Page(ABC):
         """The value of a JavaScript expression; a promise is awaited."""
 
     @abstractmethod
+    async def open(self, url: str) -> None:
+        """Goes to a page, and waits until it is loaded. To go where it is already loads it again."""
+
+    @abstractmethod
+    async def before_each(self, script: str) -> None:
+        """Runs statements before those of each page that it goes to from now on."""
+
+    @abstractmethod
     async def close(self) -> None: ...
 
 
@@ -32,9 +40,10 @@ class Browser(ABC):
 
     name: str
 
-    def __init__(self, host: Host, *, hide_addresses: bool) -> None:
+    def __init__(self, host: Host, *, hide_addresses: bool, trusted: str | None = None) -> None:
         self.host = host
         self._hide_addresses = hide_addresses  # behind multicast DNS names
+        self._trusted = trusted  # HOST:PORT whose pages have cryptography although they come by http:
 
     @abstractmethod
     async def start(self) -> None: ...

@@ -46,6 +46,7 @@ class Chromium(Browser):
             "--remote-debugging-pipe",
             f"--user-data-dir={self._profile}",
             f"--{'enable' if self._hide_addresses else 'disable'}-features={HIDE_ADDRESSES}",
+            *([f"--unsafely-treat-insecure-origin-as-secure=http://{self._trusted}"] if self._trusted else []),
         ]
         # The browser reads commands from descriptor 3 and writes replies to 4.
         shell = ["bash", "-c", f'exec 3<&{command_read} 4>&{reply_write}; exec "$@"', "chromium", *arguments]
@@ -113,6 +114,7 @@ class Chromium(Browser):
         page = ChromiumPage(self, target, session)
         self._handlers[session] = page.handle
         await self.call("Runtime.enable", session)
+        await self.call("Page.enable", session)
         await self.call("Runtime.addBinding", session, name="report")
         return page
 
@@ -134,10 +136,29 @@ class ChromiumPage(Page):
     def __init__(self, browser: Chromium, target: str, session: str) -> None:
         super().__init__()
         self._browser, self._target, self._session = browser, target, session
+        self._loaded = asyncio.Event()
+        self.faults: list[str] = []  # exceptions that nobody caught
 
     def handle(self, method: str, parameters: dict[str, Any]) -> None:
         if method == "Runtime.bindingCalled" and parameters["name"] == "report":
             self.on_report(parameters["payload"])
+        elif method == "Page.loadEventFired":
+            self._loaded.set()
+        elif method == "Runtime.exceptionThrown":
+            details = parameters["exceptionDetails"]
+            self.faults.append(details.get("exception", {}).get("description", details["text"]))
+
+    async def open(self, url: str) -> None:
+        self._loaded.clear()
+        await self.command("Page.navigate", url=url)
+        await asyncio.wait_for(self._loaded.wait(), 30)
+
+    async def before_each(self, script: str) -> None:
+        await self.command("Page.addScriptToEvaluateOnNewDocument", source=script)
+
+    async def command(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """A command of the DevTools protocol to this tab."""
+        return await self._browser.call(method, self._session, **parameters)
 
     async def run(self, script: str) -> None:
         await self.evaluate(f"{script}; undefined")

@@ -55,7 +55,8 @@ class Firefox(Browser):
         assert path, "no firefox in PATH: run scripts/setup"
         self._profile = tempfile.mkdtemp(prefix="swarm-space-firefox-")
         with open(f"{self._profile}/user.js", "w") as preferences:
-            for name, value in {**PREFERENCES, HIDE_ADDRESSES: self._hide_addresses}.items():
+            trusted = {"dom.securecontext.allowlist": self._trusted.split(":")[0]} if self._trusted else {}
+            for name, value in {**PREFERENCES, **trusted, HIDE_ADDRESSES: self._hide_addresses}.items():
                 preferences.write(f"user_pref({json.dumps(name)}, {json.dumps(value)});\n")
         self._process = await asyncio.create_subprocess_exec(
             *self.host.within,
@@ -156,7 +157,15 @@ class FirefoxPage(Page):
 
     async def connect_report(self) -> None:
         channel = {"type": "channel", "value": {"channel": self._context}}
-        await self._script("callFunction", functionDeclaration="(say) => { globalThis.report = say; }", arguments=[channel])
+        connect = {"functionDeclaration": "(say) => { globalThis.report = say; }", "arguments": [channel]}
+        await self._script("callFunction", **connect)
+        await self._browser.call("script.addPreloadScript", contexts=[self._context], **connect)
+
+    async def open(self, url: str) -> None:
+        await self._browser.call("browsingContext.navigate", context=self._context, url=url, wait="complete")
+
+    async def before_each(self, script: str) -> None:
+        await self._browser.call("script.addPreloadScript", contexts=[self._context], functionDeclaration=f"() => {{ {script} }}")
 
     async def _script(self, method: str, timeout: float = 60, **parameters: Any) -> dict[str, Any]:
         result = await self._browser.call(

@@ -6,7 +6,7 @@ import Crypto
 struct SessionKeyPair: Sendable {
     let privateKey: P256.KeyAgreement.PrivateKey
 
-    init() { privateKey = P256.KeyAgreement.PrivateKey() }
+    init(_ privateKey: P256.KeyAgreement.PrivateKey = P256.KeyAgreement.PrivateKey()) { self.privateKey = privateKey }
 
     var publicKey: SessionPublicKey { SessionPublicKey(privateKey.publicKey) }
 }

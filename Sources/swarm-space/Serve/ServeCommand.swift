@@ -11,7 +11,7 @@ struct ServeCommand: AsyncParsableCommand {
         abstract: "Help others meet: tracker, GUN relay, STUN server and web page on one port number.",
         discussion: """
             TCP: /gun is the GUN relay, any other WebSocket the WebTorrent tracker, / the page, /metrics Prometheus \
-            text, /healthz the health check. UDP: STUN. A supernode is a member of no swarm and reads nothing of what \
+            text, /healthz the health check, /status the operator's view. UDP: STUN. A supernode is a member of no swarm and reads nothing of what \
             members seal. SIGINT and SIGTERM end it cleanly.
 
             EXAMPLES
@@ -73,6 +73,12 @@ struct ServeCommand: AsyncParsableCommand {
             "The host name in the URLs that are printed. (default: an address of this machine)", valueName: "name"))
     var publicName: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "What shows the operator's view, /status, to others than this host. (default: nothing does)",
+            valueName: "token"))
+    var statusToken: String?
+
     @Flag(name: .customLong("no-dht"), help: "Serve no DHT node; this version has none.")
     var noDHT = false
 
@@ -101,6 +107,7 @@ struct ServeCommand: AsyncParsableCommand {
         if let publicName, WebSocketURL("ws://\(publicName):1/")?.host != publicName.lowercased() {
             throw ValidationError("--public-name \(publicName): give a host name, such as node.example.org")
         }
+        if statusToken?.isEmpty == true { throw ValidationError("--status-token: give a token, a long random one") }
         if data?.isEmpty == true { throw ValidationError("--data: give a directory") }
     }
 
@@ -133,6 +140,7 @@ struct ServeCommand: AsyncParsableCommand {
         configuration.limitAddresses(
             connections: connectionsPerAddress, messagesPerSecond: messagesPerAddress,
             writtenMegabytesPerHour: writtenPerAddress)
+        configuration.statusToken = statusToken
         if let tlsCert, let tlsKey { configuration.tls = (tlsCert, tlsKey) }
         return configuration
     }

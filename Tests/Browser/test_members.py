@@ -1,0 +1,154 @@
+"""Browsers are members: they meet, talk, lose the direct path, talk on, get it back, are loaded again; nothing is lost or doubled."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Protocol
+
+import pytest
+from event_log import EventLog
+from node import Member
+from tab import MakeNative, MakeTab, Tab
+
+COUNT = 500
+
+
+class Talker(Protocol):
+    """A tab or a native member."""
+
+    id: str
+    name: str
+    log: EventLog
+
+    def texts_from(self, sender_id: str) -> list[str]: ...
+
+
+async def send(sender: Tab | Member, receiver: Tab | Member, text: str) -> None:
+    if isinstance(sender, Tab):
+        await sender.send(receiver.id, text)
+    else:
+        await sender.send(receiver, text)
+
+
+def expected(sender: Talker, receiver: Talker) -> list[str]:
+    return [f"{sender.name} to {receiver.name}: {number}" for number in range(COUNT)]
+
+
+async def stream(sender: Tab | Member, receiver: Tab | Member, seconds: float, may_send: asyncio.Event) -> None:
+    for text in expected(sender, receiver):
+        await may_send.wait()
+        await send(sender, receiver, text)
+        await asyncio.sleep(seconds / COUNT / 2)
+
+
+async def complete(sender: Talker, receiver: Talker, timeout: float = 60) -> None:
+    """Until all has come; then fails unless each came once, in order."""
+    texts = expected(sender, receiver)
+    await receiver.log.until(lambda: len(receiver.texts_from(sender.id)) >= COUNT, timeout, f"{COUNT} messages of {sender.name}")
+    await asyncio.sleep(1)  # what comes twice comes late
+    assert receiver.texts_from(sender.id) == texts
+
+
+async def on_path(a: Tab | Member, b: Tab | Member, path: str, since: int = 0, timeout: float = 40) -> None:
+    await a.log.wait(
+        timeout=timeout,
+        since=since,
+        where=lambda e: e.get("event") in ("peer", "path") and e.get("peer") == b.id and e.get("path") == path,
+    )
+
+
+async def everything(a: Tab, b: Tab | Member) -> None:
+    """500 messages each way while the connection is closed from outside, the direct path is blocked, comes back, and the page of `a` is loaded again."""
+    may_send = asyncio.Event()
+    may_send.set()
+    await on_path(a, b, "direct")
+    await on_path(b, a, "direct")
+    senders = [asyncio.create_task(stream(*pair, seconds=12, may_send=may_send)) for pair in ((a, b), (b, a))]
+    await asyncio.sleep(2)
+    since = a.log.mark()
+    await a.cut()
+    await on_path(a, b, "direct", since)
+    await asyncio.sleep(1)
+    since = a.log.mark()
+    await a.block()
+    await on_path(a, b, "relay", since)
+    await asyncio.sleep(2)
+    since = a.log.mark()
+    await a.unblock()
+    await on_path(a, b, "direct", since)
+    await asyncio.sleep(1)
+    may_send.clear()
+    await asyncio.sleep(0.2)  # what was given to the page is kept by it, not what is on its way there
+    before = a.id
+    await a.again()
+    assert a.id == before
+    may_send.set()
+    await asyncio.gather(*senders)
+    await asyncio.gather(complete(a, b), complete(b, a))
+    assert {event["path"] for event in b.log.matching("message", **{"from": a.id})} == {"direct", "relay"}
+
+
+async def test_chromium_and_native_through_everything(chromium, make_tab: MakeTab, make_native: MakeNative) -> None:
+    tab, native = await make_tab(chromium, "tab"), await make_native()
+    await everything(tab, native)
+
+
+async def test_two_tabs_of_chromium_through_everything(chromium, make_tab: MakeTab) -> None:
+    a, b = await make_tab(chromium, "a"), await make_tab(chromium, "b")
+    assert a.id != b.id, "two tabs of one browser are two members"
+    await everything(a, b)
+
+
+async def test_firefox_and_native(firefox, make_tab: MakeTab, make_native: MakeNative) -> None:
+    tab, native = await make_tab(firefox, "fox"), await make_native()
+    await on_path(tab, native, "direct")
+    may_send = asyncio.Event()
+    may_send.set()
+    senders = [asyncio.create_task(stream(*pair, seconds=6, may_send=may_send)) for pair in ((tab, native), (native, tab))]
+    await asyncio.sleep(2)
+    since = tab.log.mark()
+    await tab.cut()
+    await on_path(tab, native, "direct", since)
+    await asyncio.gather(*senders)
+    await asyncio.gather(complete(tab, native), complete(native, tab))
+
+
+async def test_firefox_and_chromium(firefox, chromium, make_tab: MakeTab) -> None:
+    a, b = await make_tab(firefox, "fox"), await make_tab(chromium, "tab")
+    await on_path(a, b, "direct")
+    await send(a, b, "from fox")
+    await send(b, a, "from tab")
+    await b.log.wait("message", text="from fox", **{"from": a.id})
+    await a.log.wait("message", text="from tab", **{"from": b.id})
+
+
+async def test_state_is_shared(chromium, make_tab: MakeTab, make_native: MakeNative) -> None:
+    tab, native = await make_tab(chromium, "tab"), await make_native()
+    await tab.session(native.id)
+    await tab.page.run('globalThis.seen = {}; swarm.graph.get("board").on((key, value) => { seen[key] = value; })')
+    await native.command(cmd="watch", soul="board")
+    await native.command(cmd="put", soul="board", key="colour", value="red")
+    await tab.page.run('swarm.graph.get("board").put({ size: 3 })')
+    event = await native.log.wait("state", soul="board", key="size")
+    assert event["value"] == 3
+    await tab.log.until(lambda: bool(tab.log.matching("state", key="colour")), 15, "the state that native put")
+    assert await tab.page.evaluate("seen") == {"colour": "red", "size": 3}
+
+
+@pytest.mark.parametrize("browser", ["chromium", "firefox"])
+async def test_the_known_answers(browser: str, request: pytest.FixtureRequest, supernode) -> None:
+    """What Tests/SwarmEngineTests checks in Swift, in this browser."""
+    from processes import ROOT
+
+    page = await request.getfixturevalue(browser).page()
+    await page.open(f"{supernode.http}healthz")
+    # The modules come from the supernode; the checks themselves are no part of it.
+    source = (ROOT / "Web/tests/vectors.js").read_text().replace('from "../', f'from "{supernode.http}')
+    vectors = (ROOT / "Tests/SwarmEngineTests/Resources/protocol.json").read_text()
+    count = await page.evaluate(
+        f"(async () => {{ const url = URL.createObjectURL(new Blob([{json.dumps(source)}], {{ type: 'text/javascript' }}));"
+        f"const {{ check, parse }} = await import(url); return check(parse({json.dumps(vectors)})); }})()"
+    )
+    assert count > 100
+    await page.close()

@@ -1,0 +1,196 @@
+import Crypto
+import Foundation
+import Magnet
+import SEA
+import SwarmBase
+import Testing
+
+@testable import SwarmEngine
+
+/// The vectors that the browser's member is checked with too (`Web/tests`): this implementation agrees with them.
+@Suite struct ProtocolVectorTests {
+    static let alice = Result { try VectorMember.make(seed: 1) }
+    static let bob = Result { try VectorMember.make(seed: 2) }
+    static let hash = (0..<20).map { UInt8($0) }
+
+    private func topic(secret: String? = nil) throws -> Topic {
+        Topic(infoHash: try #require(InfoHash(bytes: Self.hash)), secret: secret)
+    }
+
+    private func bytes(_ digits: String) throws -> [UInt8] { try #require([UInt8](hexadecimal: digits)) }
+
+    // MARK: Writing
+
+    private static let contents: [Signal.Content] = [
+        .offer(sdp: "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\n"), .answer(sdp: "v=0\r\n"),
+        .candidates(ufrag: "abcd", ["candidate:1 1 udp 2130706431 10.0.0.1 5000 typ host"]),
+        .candidates(ufrag: "abcd", []), .restartRequest, .closed,
+    ]
+
+    private static let packets: [[Frame]] = [
+        [.ping(id: 1)], [.pong(id: .max)], [.bye], [],
+        [
+            .data(
+                DataFrame(
+                    stream: 0x0123_4567_89ab_cdef, sequence: 7, base: 5, message: 3, flags: [.first, .last, .text],
+                    payload: Array("hallo, Wörld".utf8))),
+            .acknowledgement(Acknowledgement(stream: .max, received: 9, durable: 4, window: 1024)), .ping(id: 2),
+        ],
+        [.data(DataFrame(stream: 1, sequence: 1, base: 1, message: 1, flags: [.first], payload: []))],
+    ]
+
+    private func make() throws -> ProtocolVectors {
+        let (alice, bob) = (try Self.alice.get(), try Self.bob.get())
+        let open = try topic()
+        let presence = PresenceRecord(
+            peer: alice.id, sessionKey: alice.session.publicKey, timestamp: 1_795_000_000_000, isLeaving: false,
+            name: "Alice Ünal")
+        let leaving = PresenceRecord(
+            peer: bob.id, sessionKey: bob.session.publicKey, timestamp: 1_795_000_000_001, isLeaving: true, name: "")
+        let sealedPresence = try presence.sealed(by: alice.identity, topic: open)
+        func signal(_ content: Signal.Content, to: PeerID?) -> Signal {
+            Signal(
+                sender: alice.id, recipient: to, timestamp: 1_795_000_000_000, id: 0xfedc_ba98_7654_3210,
+                connection: ConnectionID(value: 3), attempt: 1_795_000_000_002, content: content)
+        }
+        func vector(_ content: Signal.Content, isOpenOffer: Bool) throws -> ProtocolVectors.SignalVector {
+            let signal = signal(content, to: isOpenOffer ? nil : bob.id)
+            let sealed =
+                isOpenOffer
+                ? try signal.sealed(by: alice.identity, topic: open)
+                : try signal.sealed(by: alice.identity, to: bob.session.publicKey, topic: open)
+            return ProtocolVectors.SignalVector(
+                kind: content.vector.kind, timestamp: signal.timestamp, id: signal.id,
+                connection: signal.connection.value, attempt: signal.attempt, content: content.vector.text,
+                isOpenOffer: isOpenOffer, sealed: sealed.hexadecimal)
+        }
+        let offer = try vector(Self.contents[0], isOpenOffer: true)
+        let signals = try Self.contents.map { try vector($0, isOpenOffer: false) } + [offer]
+        let forged = try PresenceRecord(
+            peer: alice.id, sessionKey: bob.session.publicKey, timestamp: 5, isLeaving: false, name: "Alice"
+        ).sealed(by: bob.identity, topic: open)
+        let otherTopic = try presence.sealed(by: alice.identity, topic: Topic(name: "other"))
+        let forAlice = try signal(.restartRequest, to: bob.id)
+            .sealed(by: alice.identity, to: alice.session.publicKey, topic: open)
+        return ProtocolVectors(
+            members: ["alice": alice.vector, "bob": bob.vector],
+            topics: try [nil, "correct horse"].map { try topicVector(secret: $0, alice: alice.id) },
+            names: [nil, "correct horse"].flatMap { secret in
+                ["lobby", "wiese 🌼"].map { name in
+                    ProtocolVectors.NameVector(
+                        name: name, secret: secret,
+                        infoHash: Topic(name: name, secret: secret).infoHash.bytes.hexadecimal)
+                }
+            },
+            presences: [
+                (presence, sealedPresence), (leaving, try leaving.sealed(by: bob.identity, topic: open)),
+            ].map {
+                ProtocolVectors.PresenceVector(
+                    peer: $0.peer.description, timestamp: $0.timestamp, isLeaving: $0.isLeaving, name: $0.name,
+                    sealed: $1.hexadecimal)
+            },
+            envelopes: try [("alice", "bob", 0), ("bob", "alice", 41)].map { try envelope($0, $1, counter: $2) },
+            signals: signals,
+            frames: Self.packets.map { frames in
+                var packet: [UInt8] = []
+                for frame in frames { frame.write(to: &packet) }
+                return ProtocolVectors.FrameVector(packet: packet.hexadecimal, frames: frames.map(\.vector))
+            } + [
+                // Of a later version: passed over.
+                ProtocolVectors.FrameVector(packet: "63000000020102" + "0500000000", frames: ["bye"])
+            ],
+            trackerText: SwarmEngine.TrackerBlob(presence: sealedPresence, signal: try bytes(offer.sealed)).text,
+            refused: [
+                .init(what: "signed by another", kind: "presence", bytes: forged.hexadecimal, refusal: "forged"),
+                .init(
+                    what: "of another topic", kind: "presence", bytes: otherTopic.hexadecimal, refusal: "notForUs"),
+                .init(what: "cut off", kind: "presence", bytes: "0102", refusal: "malformed"),
+                .init(what: "sealed to another", kind: "signal", bytes: forAlice.hexadecimal, refusal: "notForUs"),
+                .init(what: "too short", kind: "signal", bytes: "04", refusal: "malformed"),
+                .init(what: "a frame cut off", kind: "packet", bytes: "0300000008000000", refusal: "malformed"),
+                .init(what: "a ping too short", kind: "packet", bytes: "030000000100", refusal: "malformed"),
+                .init(
+                    what: "durable beyond received", kind: "packet",
+                    bytes: "020000001a0000000000000001" + "0000000000000001" + "0000000000000002" + "0400",
+                    refusal: "malformed"),
+            ])
+    }
+
+    private func topicVector(secret: String?, alice: PeerID) throws -> ProtocolVectors.TopicVector {
+        let topic = try topic(secret: secret)
+        let sealed = try topic.seal([1, 2, 3], as: "presence")
+        return ProtocolVectors.TopicVector(
+            infoHash: Self.hash.hexadecimal, secret: secret, id: topic.id.hexadecimal, day: 20_000,
+            presenceSoul: topic.presenceSoul(day: 20_000), inboxSoul: topic.inboxSoul(of: alice, day: 20_000),
+            tag: topic.tag(of: alice), sealedWord: "presence", sealedPlaintext: "010203", sealed: sealed.hexadecimal)
+    }
+
+    private func envelope(_ from: String, _ to: String, counter: UInt64) throws -> ProtocolVectors.EnvelopeVector {
+        let members = ["alice": try Self.alice.get(), "bob": try Self.bob.get()]
+        let (sender, receiver) = (try #require(members[from]), try #require(members[to]))
+        var cipher = try EnvelopeCipher(
+            own: sender.session, ownID: sender.id, peer: receiver.session.publicKey, peerID: receiver.id,
+            topic: topic(), firstCounter: counter)
+        let packet = Array("a packet from \(from)".utf8)
+        return ProtocolVectors.EnvelopeVector(
+            sender: from, receiver: to, keyID: String(cipher.keyID, radix: 16), counter: counter,
+            packet: packet.hexadecimal, envelope: try cipher.seal(packet).hexadecimal)
+    }
+
+    // MARK: Reading
+
+    /// With SWARM_WRITE_VECTORS they are written anew first (scripts/vectors): seals and signatures are random, so this
+    /// changes the file each time.
+    @Test func thisImplementationAgrees() throws {
+        if let path = ProcessInfo.processInfo.environment["SWARM_WRITE_VECTORS"] { try make().write(to: path) }
+        let vectors = try ProtocolVectors.load()
+        let made = try make()
+        // What has no randomness in it.
+        #expect(vectors.members == made.members)
+        #expect(vectors.names == made.names)
+        #expect(vectors.envelopes == made.envelopes)
+        #expect(vectors.frames == made.frames)
+        for (a, b) in zip(vectors.topics, made.topics) {
+            var b = b
+            b.sealed = a.sealed
+            #expect(a == b)
+        }
+        #expect(vectors.topics.count == made.topics.count)
+        // What has: it opens.
+        let (bob, topic) = (try Self.bob.get(), try topic())
+        for vector in vectors.topics {
+            let sealed = try bytes(vector.sealed)
+            #expect(try self.topic(secret: vector.secret).open(sealed, as: "presence") == [1, 2, 3])
+        }
+        for (vector, expected) in zip(vectors.presences, made.presences) {
+            let record = try PresenceRecord(opening: bytes(vector.sealed), topic: topic)
+            #expect(record.peer.description == expected.peer && record.timestamp == expected.timestamp)
+            #expect(record.isLeaving == expected.isLeaving && record.name == expected.name)
+        }
+        for (vector, expected) in zip(vectors.signals, made.signals) {
+            let sealed = try bytes(vector.sealed)
+            let signal =
+                vector.isOpenOffer
+                ? try Signal(openingForAnyone: sealed, topic: topic)
+                : try Signal(opening: sealed, with: bob.session, topic: topic)
+            #expect(signal.content.vector == (expected.kind, expected.content))
+            #expect(signal.attempt == expected.attempt && signal.id == expected.id)
+        }
+        let blob = try #require(SwarmEngine.TrackerBlob(vectors.trackerText))
+        #expect(try PresenceRecord(opening: blob.presence, topic: topic).name == "Alice Ünal")
+    }
+
+    @Test func whatIsToBeRefusedIs() throws {
+        let (bob, topic) = (try Self.bob.get(), try topic())
+        for vector in try ProtocolVectors.load().refused {
+            let refusal = #expect(throws: Refusal.self, "\(vector.what)") {
+                switch vector.kind {
+                case "presence": _ = try PresenceRecord(opening: bytes(vector.bytes), topic: topic)
+                case "signal": _ = try Signal(opening: bytes(vector.bytes), with: bob.session, topic: topic)
+                default: _ = try Frame.parse(bytes(vector.bytes))
+                }
+            }
+            #expect(refusal?.rawValue == vector.refusal, "\(vector.what)")
+        }
+    }
+}
