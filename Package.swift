@@ -99,8 +99,7 @@ let package = Package(
             name: "Supernode",
             dependencies: [
                 "CWebFiles", "SwarmBase", "JSON", "Gun", "DHT", "Tracker", "ICE", "SwarmTransport", nioCore, nioPosix,
-                nioHTTP1,
-                nioWebSocket, nioSSL, logging,
+                nioHTTP1, nioWebSocket, nioSSL, logging,
             ],
             swiftSettings: house),
         .executableTarget(

@@ -52,8 +52,9 @@ async def processes() -> AsyncIterator[list[JSONProcess]]:
 
 
 @pytest.fixture
-async def supernode(network: Network, processes: list[JSONProcess], tmp_path: Path) -> Supernode:
-    supernode = Supernode(ADDRESS, tmp_path / "serve")
+async def supernode(network: Network, processes: list[JSONProcess], tmp_path: Path, request: pytest.FixtureRequest) -> Supernode:
+    """With the options that the test is parametrized with, if it is."""
+    supernode = Supernode(ADDRESS, tmp_path / "serve", *getattr(request, "param", []))
     supernode.port = PORT
     processes.append(supernode)
     await supernode.serve()
@@ -84,7 +85,7 @@ async def make_tab(magnet: str) -> AsyncIterator[MakeTab]:
 
 @pytest.fixture
 def make_native(magnet: str, native_host: Host, processes: list[JSONProcess], tmp_path: Path) -> MakeNative:
-    async def make(name: str = "native", *options: str) -> Member:
+    async def make(name: str = "native", *options: str, magnet: str = magnet) -> Member:
         member = Member(name)
         processes.append(member)
         await member.join(magnet, *options, host=native_host, data=tmp_path / name)

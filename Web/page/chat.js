@@ -119,7 +119,7 @@ export class Chat {
 
   #other(line) {
     return element("li", {},
-      element("span", { class: "from" }, line.name || short(line.from), pathLabel(line.path), minuteText(line.at)),
+      element("span", { class: "from" }, `${line.name || short(line.from)} · ${minuteText(line.at)}`, pathLabel(line.path)),
       element("span", { class: "bubble" }, line.text));
   }
 
@@ -128,7 +128,7 @@ export class Chat {
     const there = line.delivered.length;
     const state = there === all ? "delivered" : there ? `${there} of ${all} delivered` : "on its way";
     return element("li", { class: "own" },
-      element("span", { class: "from" }, line.name ? `to ${line.name}` : "to everyone", minuteText(line.at), state),
+      element("span", { class: "from" }, [line.name ? `to ${line.name}` : "to everyone", minuteText(line.at), state].join(" · ")),
       element("span", { class: "bubble" }, line.text));
   }
 }

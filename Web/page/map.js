@@ -3,11 +3,10 @@
 
 import { drawn, hostOf, pathName, rttText, short } from "./elements.js";
 
-const WIDTH = 800;
-const HEIGHT = 420;
-const CENTRE = { x: WIDTH / 2, y: HEIGHT / 2 + 26 };
-const RADIUS = { x: 290, y: 140 };
-const SITE_Y = 26;
+/** Where relays and trackers stand, below the upper edge. */
+const SITE_Y = 22;
+/** What labels need beside and below the outer circles. */
+const MARGIN = { x: 70, y: 48 };
 const PARCEL_TIME = 600;
 const MOST_PARCELS = 24;
 
@@ -21,20 +20,31 @@ export class Drawing {
   #paths = new Map();
   #key = "";
   #reduced = matchMedia("(prefers-reduced-motion: reduce)");
+  #size = { width: 800, height: 420 };
+  #centre = { x: 400, y: 230 };
+  #shown = null;
 
   /** @param {SVGSVGElement} svg */
   constructor(svg) {
     this.#svg = svg;
-    svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
     svg.append(this.#links, this.#sites, this.#parcels, this.#nodes);
+    // As many units as pixels: text has its own size, however large the drawing is.
+    new ResizeObserver(([{ contentRect: { width, height } }]) => {
+      if (!width || !height) return;
+      this.#size = { width, height };
+      this.#centre = { x: width / 2, y: (SITE_Y + 30 + height - MARGIN.y) / 2 };
+      svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+      if (this.#shown) this.show(this.#shown);
+    }).observe(svg);
   }
 
   /**
    * @param {{name: string, peers: import("../swarm-space.d.ts").Peer[], links: import("../swarm-space.d.ts").LinkStatus[]}} swarm
    */
   show({ name, peers, links }) {
+    this.#shown = { name, peers, links };
     // Drawn anew only when something is different: parcels are on their way.
-    const key = JSON.stringify([name, peers.map(({ id, name, path, rtt }) => [id, name, path, rttText(rtt)]), links.map(({ url, state }) => [url, state])]);
+    const key = JSON.stringify([this.#size, name, peers.map(({ id, name, path, rtt }) => [id, name, path, rttText(rtt)]), links.map(({ url, state }) => [url, state])]);
     if (key === this.#key) return;
     this.#key = key;
     const sites = this.#placeSites(links);
@@ -42,10 +52,10 @@ export class Drawing {
     this.#paths.clear();
     this.#links.replaceChildren();
     this.#sites.replaceChildren(...sites.map((site) => this.#site(site)));
-    this.#nodes.replaceChildren(node({ ...CENTRE, name: name || "you", isSelf: true }));
+    this.#nodes.replaceChildren(node({ ...this.#centre, name: name || "you", isSelf: true }));
     peers.forEach((peer, index) => this.#peer(peer, this.#place(index, peers.length), relay));
     if (!peers.length) {
-      this.#nodes.append(drawn("text", { class: "empty", x: CENTRE.x, y: CENTRE.y + 70 }, "Nobody else is here yet: invite somebody"));
+      this.#nodes.append(drawn("text", { class: "empty", x: this.#centre.x, y: this.#centre.y + 72 }, "Nobody else is here yet: invite somebody"));
     }
   }
 
@@ -68,23 +78,27 @@ export class Drawing {
     requestAnimationFrame(step);
   }
 
+  /** Around the lower side, from the left to the right: what is above belongs to relays. */
   #place(index, count) {
-    // From the lower left around to the lower right: what is above belongs to relays.
-    const from = count === 1 ? 0 : Math.PI * 0.92;
-    const angle = count === 1 ? 0 : from - (index / (count - 1)) * Math.PI * 1.84 + Math.PI / 2;
-    if (count === 1) return { x: CENTRE.x + RADIUS.x, y: CENTRE.y };
-    if (count === 2) return { x: CENTRE.x + (index ? RADIUS.x : -RADIUS.x), y: CENTRE.y };
-    return { x: CENTRE.x + RADIUS.x * Math.cos(angle), y: CENTRE.y + RADIUS.y * Math.sin(angle) };
+    const above = count > 3 ? 0.35 : 0;
+    const angle = count === 1 ? 0 : Math.PI + above - (index / (count - 1)) * (Math.PI + 2 * above);
+    const radius = { x: this.#size.width / 2 - MARGIN.x, y: this.#size.height - MARGIN.y - this.#centre.y };
+    return { x: this.#centre.x + radius.x * Math.cos(angle), y: this.#centre.y + radius.y * Math.sin(angle) };
+  }
+
+  /** Where there is no room for whole labels; the lists have them. */
+  get #isNarrow() {
+    return this.#size.width < 520;
   }
 
   #placeSites(links) {
     const shown = links.slice(0, 6);
-    return shown.map((link, index) => ({ link, x: (WIDTH * (index + 1)) / (shown.length + 1), y: SITE_Y }));
+    return shown.map((link, index) => ({ link, x: (this.#size.width * (index + 1)) / (shown.length + 1), y: SITE_Y }));
   }
 
   #site({ link, x, y }) {
     const isOpen = link.state === "open";
-    const label = `${link.kind} ${hostOf(link.url)}`;
+    const label = this.#isNarrow ? link.kind : `${link.kind} ${hostOf(link.url)}`;
     return drawn("g", { class: isOpen ? "site open" : "site" },
       drawn("rect", { x: x - 9, y: y - 16, width: 18, height: 18, rx: link.kind === "relay" ? 9 : 3 }),
       drawn("text", { x, y: y + 20 }, isOpen ? label : `${label} (away)`));
@@ -92,12 +106,13 @@ export class Drawing {
 
   #peer(peer, at, relay) {
     const isRelayed = peer.path === "relay" && relay;
-    const bend = isRelayed ? `Q ${relay.x} ${relay.y + 30} ${at.x} ${at.y}` : `L ${at.x} ${at.y}`;
-    const path = drawn("path", { class: `link ${peer.path}`, d: `M ${CENTRE.x} ${CENTRE.y} ${bend}` });
+    const bend = isRelayed ? `Q ${relay.x} ${relay.y + 10} ${at.x} ${at.y}` : `L ${at.x} ${at.y}`;
+    const path = drawn("path", { class: `link ${peer.path}`, d: `M ${this.#centre.x} ${this.#centre.y} ${bend}` });
     this.#links.append(path);
     this.#paths.set(peer.id, path);
     const middle = path.getPointAtLength(path.getTotalLength() * 0.55);
-    const label = [pathName(peer.path), rttText(peer.rtt)].filter(Boolean).join(" · ");
+    const words = this.#isNarrow ? [rttText(peer.rtt)] : [pathName(peer.path), rttText(peer.rtt)];
+    const label = words.filter(Boolean).join(" · ");
     this.#nodes.append(
       drawn("text", { class: "rtt", x: middle.x, y: middle.y - 2 }, label),
       node({ ...at, name: peer.name || short(peer.id), isSelf: false }));

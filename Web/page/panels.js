@@ -1,6 +1,6 @@
 // What stands beside the chat: members, planes, shared state, timeline, counters.
 
-import { byID, bytesText, element, hostOf, pathLabel, pathName, rttText, short, timeText } from "./elements.js";
+import { byID, bytesText, element, hostOf, pathLabel, rttText, short, timeText } from "./elements.js";
 
 const MOST_ENTRIES = 200;
 
@@ -44,7 +44,7 @@ export function showPlanes(links) {
       element("li", {},
         element("span", { class: `dot ${STATES[state][0]}` }),
         element("span", { class: "what" }, kind === "relay" ? "GUN relay " : "Tracker ", element("span", { class: "hint" }, hostOf(url))),
-        element("span", { class: "detail" }, `${STATES[state][1]} · ${framesReceived} in, ${framesSent} out`)));
+        element("span", { class: "detail" }, `${STATES[state][1]}, ${framesReceived} in, ${framesSent} out`)));
   });
 }
 
@@ -60,8 +60,8 @@ export function showCounters(counters) {
 /** @param {string} text @param {string} [path] its colour */
 export function note(text, path) {
   const list = byID("timeline");
-  const dot = element("span", { class: path ? `path ${path}` : "hint" }, path ? pathName(path) : "·");
-  list.prepend(element("li", {}, element("span", { class: "detail" }, timeText(Date.now())), element("span", { class: "what" }, text), dot));
+  const mark = element("span", { class: path ? `mark ${path}` : "mark" });
+  list.prepend(element("li", {}, mark, element("span", { class: "what" }, text), element("span", { class: "detail" }, timeText(Date.now()))));
   while (list.childElementCount > MOST_ENTRIES) list.lastElementChild.remove();
 }
 

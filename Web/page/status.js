@@ -4,7 +4,10 @@ import { byID, bytesText, drawn, element } from "./elements.js";
 
 const INTERVAL = 3_000;
 const TOKEN = "swarm-space-status-token";
-const SPAN = 600;
+/** How far back the charts go: as far as there is something, in seconds. */
+const LONGEST_SPAN = 600;
+const SHORTEST_SPAN = 60;
+let span = LONGEST_SPAN;
 /** What each talker had sent when it was last looked at. @type {Map<string, {bytes: number, at: number}>} */
 let talkersBefore = new Map();
 
@@ -29,7 +32,7 @@ function show(status) {
   byID("now").replaceChildren(...[
     ["Connections", count.format(now.connections)], ["Relay links", count.format(now.gun_links)],
     ["Tracker links", count.format(now.tracker_links)], ["Swarms", count.format(now.swarms)],
-    ["Members announced", count.format(now.peers)], ["Nodes watched", count.format(now.souls)],
+    ["Announced", count.format(now.peers)], ["Nodes watched", count.format(now.souls)],
     ["Graph in memory", bytesText(now.graph_bytes)], ["Memory", bytesText(now.resident_bytes)],
   ].map(tile));
   byID("announces-rate").textContent = `${perSecond(rates.announces)} announces a second`;
@@ -37,6 +40,9 @@ function show(status) {
   byID("traffic-rate").textContent = `${bytesText(rates.bytes_received)}/s in, ${bytesText(rates.bytes_sent)}/s out (dashed)`;
   byID("memory-now").textContent = bytesText(now.resident_bytes);
   const { history } = status;
+  span = Math.min(LONGEST_SPAN, Math.max(SHORTEST_SPAN, history[0]?.age ?? 0));
+  const since = span < 120 ? `${Math.round(span)} seconds ago` : `${Math.round(span / 60)} minutes ago`;
+  for (const label of document.querySelectorAll(".axis span:first-child")) label.textContent = since;
   chart(byID("announces"), [differences(history, "announces")]);
   chart(byID("puts"), [differences(history, "puts")]);
   chart(byID("traffic"), [differences(history, "bytes_received"), differences(history, "bytes_sent")]);
@@ -65,7 +71,7 @@ function chart(svg, series) {
   const shapes = [drawn("line", { class: "floor", x1: 0, y1: 99, x2: 600, y2: 99 })];
   series.forEach((points, index) => {
     if (points.length < 2) return;
-    const at = ({ age, value }) => `${(600 - (age / SPAN) * 600).toFixed(1)} ${(99 - (value / most) * 97).toFixed(1)}`;
+    const at = ({ age, value }) => `${(600 - (age / span) * 600).toFixed(1)} ${(99 - (value / most) * 97).toFixed(1)}`;
     const line = points.map(at).join(" L ");
     const [first, last] = [points[0], points.at(-1)];
     if (!index) shapes.push(drawn("path", { class: "area", d: `M ${at({ ...first, value: 0 })} L ${line} L ${at({ ...last, value: 0 })} Z` }));

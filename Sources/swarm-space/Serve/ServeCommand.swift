@@ -11,8 +11,8 @@ struct ServeCommand: AsyncParsableCommand {
         abstract: "Help others meet: tracker, GUN relay, STUN server and web page on one port number.",
         discussion: """
             TCP: /gun is the GUN relay, any other WebSocket the WebTorrent tracker, / the page, /metrics Prometheus \
-            text, /healthz the health check, /status the operator's view. UDP: STUN. A supernode is a member of no swarm and reads nothing of what \
-            members seal. SIGINT and SIGTERM end it cleanly.
+            text, /healthz the health check, /status the operator's view. UDP: STUN. A supernode is a member of no \
+            swarm and reads nothing of what members seal. SIGINT and SIGTERM end it cleanly.
 
             EXAMPLES
               swarm-space serve                     port 7750, all in memory
