@@ -122,7 +122,7 @@ struct VectorMember {
 
     /// The same at each run: from a seed.
     static func make(seed: UInt64) throws -> VectorMember {
-        var entropy = Entropy(seed: seed)
+        var entropy = Entropy.seed(seed)
         let pair = SEAPair.generate(using: &entropy)
         guard let d = pair.json["priv"]?.string else { throw Refusal.malformed }
         let session = SessionKeyPair(try P256.KeyAgreement.PrivateKey(rawRepresentation: entropy.bytes(32)))
