@@ -105,8 +105,10 @@ export class Drawing {
   }
 
   #peer(peer, at, relay) {
-    const isRelayed = peer.path === "relay" && relay;
-    const bend = isRelayed ? `Q ${relay.x} ${relay.y + 10} ${at.x} ${at.y}` : `L ${at.x} ${at.y}`;
+    // A relayed path bends up, towards the relays.
+    const lean = relay ? (relay.x - this.#centre.x) * 0.12 : 0;
+    const top = { x: (this.#centre.x + at.x) / 2 + lean, y: Math.min(this.#centre.y, at.y) - 62 };
+    const bend = peer.path === "relay" ? `Q ${top.x} ${top.y} ${at.x} ${at.y}` : `L ${at.x} ${at.y}`;
     const path = drawn("path", { class: `link ${peer.path}`, d: `M ${this.#centre.x} ${this.#centre.y} ${bend}` });
     this.#links.append(path);
     this.#paths.set(peer.id, path);
