@@ -1,5 +1,6 @@
 import Crypto
 import Foundation
+import JSON
 import Magnet
 import SEA
 import SwarmBase
