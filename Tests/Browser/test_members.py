@@ -6,9 +6,9 @@ import asyncio
 import json
 from typing import Protocol
 
-import pytest
 from event_log import EventLog
 from node import Member
+from processes import ROOT
 from tab import MakeNative, MakeTab, Tab
 
 COUNT = 500
@@ -136,19 +136,34 @@ async def test_state_is_shared(chromium, make_tab: MakeTab, make_native: MakeNat
     assert await tab.page.evaluate("seen") == {"colour": "red", "size": 3}
 
 
-@pytest.mark.parametrize("browser", ["chromium", "firefox"])
-async def test_the_known_answers(browser: str, request: pytest.FixtureRequest, supernode) -> None:
-    """What Tests/SwarmEngineTests checks in Swift, in this browser."""
-    from processes import ROOT
+async def test_the_page_cache_and_a_new_network(chromium, make_tab: MakeTab, make_native: MakeNative) -> None:
+    """The browser puts the page away and brings it back: the same member, a new run; what was said meanwhile arrives. Then the network changes."""
+    tab, native = await make_tab(chromium, "tab"), await make_native()
+    await on_path(native, tab, "direct")
+    since = native.log.mark()
+    await tab.page.run('dispatchEvent(new PageTransitionEvent("pagehide", { persisted: true }))')
+    await native.log.wait("left", since=since, peer=tab.id)
+    await send(native, tab, "while you were away")
+    await tab.page.run('dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true }))')
+    await tab.log.wait("message", text="while you were away", **{"from": native.id})
+    await on_path(native, tab, "direct", since)
+    await tab.page.run('dispatchEvent(new Event("online"))')
+    await send(tab, native, "from a new network")
+    await native.log.wait("message", text="from a new network", **{"from": tab.id})
+    await tab.log.until(lambda: bool(tab.log.matching("delivered", to=native.id)), 20, "its delivery")
 
-    page = await request.getfixturevalue(browser).page()
-    await page.open(f"{supernode.http}healthz")
+
+async def test_the_known_answers(chromium, firefox, supernode) -> None:
+    """What Tests/SwarmEngineTests checks in Swift, in both browsers."""
     # The modules come from the supernode; the checks themselves are no part of it.
     source = (ROOT / "Web/tests/vectors.js").read_text().replace('from "../', f'from "{supernode.http}')
     vectors = (ROOT / "Tests/SwarmEngineTests/Resources/protocol.json").read_text()
-    count = await page.evaluate(
-        f"(async () => {{ const url = URL.createObjectURL(new Blob([{json.dumps(source)}], {{ type: 'text/javascript' }}));"
-        f"const {{ check, parse }} = await import(url); return check(parse({json.dumps(vectors)})); }})()"
-    )
-    assert count > 100
-    await page.close()
+    for browser in (chromium, firefox):
+        page = await browser.page()
+        await page.open(f"{supernode.http}healthz")
+        count = await page.evaluate(
+            f"(async () => {{ const url = URL.createObjectURL(new Blob([{json.dumps(source)}], {{ type: 'text/javascript' }}));"
+            f"const {{ check, parse }} = await import(url); return check(parse({json.dumps(vectors)})); }})()"
+        )
+        assert count > 100
+        await page.close()
