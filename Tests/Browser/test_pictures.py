@@ -73,11 +73,6 @@ async def test_pictures(chromium: Chromium, supernode: Supernode, make_native: M
     await keep(alice, "chat-phone")
     await alice.click("[data-show=map]")
     await keep(alice, "swarm-phone")
-    await alice.click("[data-show=members]")
-    await keep(alice, "members-phone")
-    await alice.see((1280, 860))
-    await alice.click("#share")
-    await keep(alice, "invite")
 
     operator = await Visitor.come(chromium, f"{supernode.http}status")
     await operator.wait("!document.getElementById('login').hidden")
