@@ -9,7 +9,7 @@ extension GunClient {
         while let record = deferred.popDue(now) {
             deferredRecords.remove(record)
             deferredBytes -= record.cost
-            merge(record, now: now, wall: wall)
+            merge(record, from: nil, now: now, wall: wall)
         }
         evict()
     }
@@ -40,12 +40,16 @@ extension GunClient {
         switch check {
         case .put(let id, let link):
             lookAfter(id, on: link, now: now)
+        case .repair(let link, let soul): repair(soul, on: link)
+        case .neighbours: tellNeighbours()
         case .query(let soul, let key, let link, let attempts):
-            guard links[link] != nil, attempts < configuration.attempts,
-                subscriptions[soul]?.asked[key]?.contains(link) == true
-            else { return }
+            guard links[link] != nil, subscriptions[soul]?.asked[key]?.contains(link) == true else { return }
+            guard attempts < configuration.attempts else {
+                relayAnswered(soul, on: link, now: now)
+                return
+            }
             expectAnswer(soul, key, from: link, attempts: attempts + 1, now: now)
-            transmit(query(soul, key, now: now).serialized(), to: link)
+            transmit(query(soul, key, on: link, now: now).serialized(), to: link)
         }
     }
 
@@ -87,6 +91,7 @@ extension GunClient {
         outbox.setDelivery(id, link, .acknowledged)
         if entry.acknowledgedAt == nil {
             outbox.noteAcknowledged(id, now: now)
+            settle(entry.records)
             // Kept a while for links that open later; then looked at once more.
             checks.add(.put(id, link), at: now + configuration.acknowledgedLifetime)
         }
@@ -112,6 +117,7 @@ extension GunClient {
         if let acknowledgedAt = entry.acknowledgedAt {
             if now >= acknowledgedAt + configuration.acknowledgedLifetime { outbox.remove(id) }
         } else if !deliveries.isEmpty, deliveries.allSatisfy({ if case .refused = $0 { true } else { false } }) {
+            settle(entry.records)
             outbox.remove(id)
         }
     }

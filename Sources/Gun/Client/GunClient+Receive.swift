@@ -22,20 +22,26 @@ extension GunClient {
                 counters.ignoredMessages += 1
                 return
             }
-            links[link]?.pid = message.pid
+            if links[link]?.pid != message.pid {
+                links[link]?.pid = message.pid
+                neighboursChanged(now: now)
+            }
+            noteNeighbours(message.ok, of: link)
             if message.answered == nil {
                 transmit(GunMessage.handshake(newID(), pid: pid, answering: message.id).serialized(), to: link)
             }
             return
         }
         switch message.put {
-        case .graph(let graph): for record in graph.records { merge(record, now: now, wall: wall) }
+        case .graph(let graph): for record in graph.records { merge(record, from: link, now: now, wall: wall) }
         case .malformed: counters.malformedPuts += 1
         case nil: break
         }
         if let answered = message.answered {
             guard let what = sent.sight(answered, now: now) else { return }
             handle(answer: message, id: answered, to: what, from: link, now: now)
+        } else if let query = message.get, links[link]?.kind == .member {
+            follow(query, message, from: link, now: now)
         } else if let query = message.get {
             answer(query, message, from: link, now: now)
         }
@@ -56,6 +62,9 @@ extension GunClient {
                 acknowledge(id, on: link, now: now)
             }
         case .query(let soul, let key):
+            // The parts of an answer come one after another.
+            if answer.hasMore { return }
+            if key == nil { relayAnswered(soul, on: link, now: now) }
             guard subscriptions[soul]?.asked[key]?.remove(link) != nil else { return }
             guard subscriptions[soul]?.asked[key]?.isEmpty == true else { return }
             subscriptions[soul]?.asked[key] = nil
@@ -71,13 +80,17 @@ extension GunClient {
     }
 
     /// Takes one write that came in, if we have any use for it.
-    mutating func merge(_ record: GunRecord, now: Instant, wall: Double) {
+    ///
+    /// - Parameter source: the link that it came by; `nil` when it has waited for the clock.
+    mutating func merge(_ record: GunRecord, from source: LinkID?, now: Instant, wall: Double) {
+        if let source { relayHas(record, on: source) }
         let isWanted = subscriptions[record.soul]?.wants(record.key) == true
         guard isWanted || memory.entry(record.soul, record.key) != nil else {
             counters.unwantedRecords += 1
             return
         }
         if record.state > wall { return park(record, now: now, wall: wall) }
+        guard isAllowed(record, wall: wall) else { return }
         memory.hold(record.soul, isComplete: false)
         guard memory.merge(record) else {
             counters.ignoredRecords += 1
@@ -85,7 +98,19 @@ extension GunClient {
         }
         counters.acceptedRecords += 1
         supersede(record.address)
+        keep(record, isPending: false)
+        forward(record.address, from: source ?? LinkID(.max), now: now)
         if isWanted { events.append(.changed(record.soul, record.key, record.value, state: record.state)) }
+    }
+
+    /// Asks the rule about a record that would win.
+    private mutating func isAllowed(_ record: GunRecord, wall: Double) -> Bool {
+        guard let rule = configuration.rule, HAM.supersedes(record.entry, memory.entry(record.soul, record.key)) else {
+            return true
+        }
+        if rule.verdict(record, wall, lookup: { memory.entry($0, $1)?.value }) == .accept { return true }
+        counters.refusedRecords += 1
+        return false
     }
 
     private mutating func park(_ record: GunRecord, now: Instant, wall: Double) {
@@ -115,12 +140,7 @@ extension GunClient {
         guard let id = message.id, heardQueries.sight(id, now: now) == nil else { return }
         heardQueries.remember(id, true, now: now)
         guard let (soul, _) = query.target, let node = memory.use(soul)?.node, !node.entries.isEmpty else { return }
-        let records: [GunRecord] =
-            switch query {
-            case .key(_, let key): node.entries[key].map { [GunRecord(soul: soul, key: key, entry: $0)] } ?? []
-            case .keys(_, let lex, let limit): lex.select(from: node.records, limit: limit)
-            case .node, .souls, .nothing: node.records
-            }
+        let records = query.select(from: node)
         let graph = GunGraph(records)
         let cost = records.reduce(0) { $0 + $1.cost }
         guard !records.isEmpty, links[link]?.answers.take(now: now) == true,

@@ -25,14 +25,26 @@ public struct GunClient: Sendable {
     }
 
     struct Link: Sendable {
+        let kind: GunLinkKind
         var pid: JSONText?
         var answers: TokenBucket
         var answerBytes: TokenBucket
+        /// Of a member: how many queries it may send.
+        var queries: TokenBucket
+        /// Of a member: whom it says it is connected to.
+        var neighbours: Set<JSONText> = []
+        /// Of a member: what it is still to be given.
+        var queue = MemberQueue()
+        var isWritable = true
+        /// Of a relay: what it may lack.
+        var repairs: [Soul: Repair] = [:]
     }
 
     struct Subscription: Sendable {
         var isNode = false
         var keys: Set<Key> = []
+        /// Who may be asked.
+        var audience = GunAudience.relays
         /// The links that have been asked and have not answered; for the node under `nil`.
         var asked: [Key?: Set<LinkID>] = [:]
 
@@ -43,6 +55,8 @@ public struct GunClient: Sendable {
     enum Check: Sendable {
         case put(PutID, LinkID)
         case query(Soul, Key?, LinkID, attempts: Int)
+        case repair(LinkID, Soul)
+        case neighbours
     }
 
     var entropy: Entropy
@@ -58,6 +72,14 @@ public struct GunClient: Sendable {
     var deferredRecords: Set<GunRecord> = []
     var deferredBytes = 0
     var events = FIFO<GunClientEvent>()
+    /// The souls that everybody may have.
+    var shared: Set<Soul> = []
+    /// Which members follow what.
+    var followers = SubscriptionTable()
+    /// The members whose queues are not empty.
+    var pushing: Set<LinkID> = []
+    var tellsNeighbours = false
+    var storage = FIFO<GunStorageChange>()
     private var output = FIFO<(LinkID, [UInt8])>()
     private var nextPut: UInt64 = 0
 
@@ -91,19 +113,25 @@ public struct GunClient: Sendable {
 
     // MARK: Links
 
-    /// A relay is connected: it is asked for everything we are subscribed to, and given the puts it may lack.
+    /// A relay or a member is connected: it is asked for everything we are subscribed to, a relay is given the puts it may
+    /// lack.
     ///
     /// A link may open again under the number it had; what it acknowledged before counts.
-    public mutating func linkOpened(_ link: LinkID, now: Instant) {
+    public mutating func linkOpened(_ link: LinkID, kind: GunLinkKind = .relay, now: Instant) {
         guard links[link] == nil else { return }
+        let queryBurst = Double(configuration.followedByMember)
         links[link] = Link(
+            kind: kind,
             answers: TokenBucket(
                 rate: configuration.answersPerSecond, burst: configuration.answersPerSecond, now: now),
             answerBytes: TokenBucket(
-                rate: configuration.answerBytesPerSecond, burst: configuration.answerBytesPerSecond, now: now))
+                rate: configuration.answerBytesPerSecond, burst: configuration.answerBytesPerSecond, now: now),
+            queries: TokenBucket(rate: configuration.queriesPerSecond, burst: queryBurst, now: now))
+        neighboursChanged(now: now)
+        if kind == .member { greet(link) }
         var messages: [GunMessage] = []
         for soul in subscriptions.keys.sorted() { messages += queries(soul, on: link, now: now) }
-        for id in outbox.entries.keys.sorted() {
+        for id in kind == .relay ? outbox.entries.keys.sorted() : [] {
             guard let entry = outbox[id] else { continue }
             if case .acknowledged = entry.deliveries[link] { continue }
             if case .refused = entry.deliveries[link] { continue }
@@ -116,6 +144,9 @@ public struct GunClient: Sendable {
     public mutating func linkClosed(_ link: LinkID, now: Instant) {
         guard links.removeValue(forKey: link) != nil else { return }
         outbox.linkClosed(link)
+        followers.removeAll(link)
+        pushing.remove(link)
+        neighboursChanged(now: now)
         for soul in subscriptions.keys {
             for key in subscriptions[soul]?.asked.keys.map({ $0 }) ?? [] {
                 subscriptions[soul]?.asked[key]?.remove(link)
@@ -134,13 +165,15 @@ public struct GunClient: Sendable {
     /// - Parameters:
     ///   - state: the writer's clock in milliseconds since 1970, finite: see ``StateClock``.
     ///   - durable: whether to keep and repeat it until a relay has it. A put of the same key takes its place.
+    ///   - audience: who may have the soul from now on.
     @discardableResult
     public mutating func put(
-        _ soul: Soul, _ values: [(Key, GunValue)], state: Double, durable: Bool, now: Instant
+        _ soul: Soul, _ values: [(Key, GunValue)], state: Double, durable: Bool, audience: GunAudience = .relays,
+        now: Instant
     ) -> PutID {
         precondition(state.isFinite, "a state is a finite number")
-        nextPut += 1
-        let id = PutID(number: nextPut)
+        let id = newPut()
+        if audience == .everybody { shared.insert(soul) }
         memory.hold(soul, isComplete: false)
         var records: [RecordAddress: GunRecord] = [:]
         for (key, value) in values {
@@ -152,13 +185,17 @@ public struct GunClient: Sendable {
             events.append(.superseded(id))
             return id
         }
-        for record in accepted { supersede(record.address) }
+        for record in accepted {
+            supersede(record.address)
+            keep(record, isPending: durable)
+            forward(record.address, from: nil, now: now)
+        }
         let graph = GunGraph(accepted)
         if durable { outbox.add(id, accepted) }
         let message = newID()
         sent.remember(message, .put(id, answeredBy: []), now: now)
         let frame = GunMessage.put(message, graph).serialized()
-        for link in openLinks {
+        for link in openLinks where links[link]?.kind == .relay {
             transmit(frame, to: link)
             if durable { expectAcknowledgement(of: id, on: link, attempts: 1, now: now) }
         }
@@ -167,15 +204,23 @@ public struct GunClient: Sendable {
         return id
     }
 
+    mutating func newPut() -> PutID {
+        nextPut += 1
+        return PutID(number: nextPut)
+    }
+
     mutating func supersede(_ address: RecordAddress) {
         if let (id, wasAcknowledged) = outbox.supersede(address), !wasAcknowledged { events.append(.superseded(id)) }
     }
 
-    private mutating func boundOutbox() {
+    mutating func boundOutbox() {
         while outbox.entries.count > configuration.outboxPuts || outbox.cost > configuration.outboxBytes,
             let oldest = outbox.oldestAcknowledged() ?? outbox.oldest()
         {
-            if outbox[oldest]?.acknowledgedAt == nil { events.append(.dropped(oldest)) }
+            if let entry = outbox[oldest], entry.acknowledgedAt == nil {
+                events.append(.dropped(oldest))
+                settle(entry.records)
+            }
             outbox.remove(oldest)
         }
     }
@@ -185,21 +230,31 @@ public struct GunClient: Sendable {
     /// Listens to a node, or to one key of it.
     ///
     /// What is held already gives no event; ``node(_:)`` and ``entry(_:_:)`` show it.
-    public mutating func subscribe(_ soul: Soul, key: Key? = nil, now: Instant) {
+    ///
+    /// - Parameter audience: who is asked, and may have the soul from now on.
+    public mutating func subscribe(
+        _ soul: Soul, key: Key? = nil, audience: GunAudience = .relays, now: Instant
+    ) {
+        if audience == .everybody {
+            shared.insert(soul)
+            subscriptions[soul]?.audience = .everybody
+        }
         let subscription = subscriptions[soul]
         if subscription?.isNode == true || key.map({ subscription?.keys.contains($0) == true }) == true { return }
         memory.hold(soul, isComplete: false)
         if let key {
-            subscriptions[soul, default: Subscription()].keys.insert(key)
+            subscriptions[soul, default: Subscription(audience: audience)].keys.insert(key)
         } else {
-            subscriptions[soul, default: Subscription()].isNode = true
+            subscriptions[soul, default: Subscription(audience: audience)].isNode = true
         }
         ask(soul, key, now: now)
     }
 
     /// Asks every link again for what we are subscribed to at that soul: for relays that lost track of us.
     public mutating func refresh(_ soul: Soul, now: Instant) {
-        for link in openLinks { sendBatched(queries(soul, on: link, now: now), to: link) }
+        for link in openLinks where links[link]?.kind == .relay {
+            sendBatched(queries(soul, on: link, now: now), to: link)
+        }
     }
 
     /// Stops listening. Relays have no word for that: they go on sending, and it is ignored.
@@ -217,7 +272,8 @@ public struct GunClient: Sendable {
     private mutating func ask(_ soul: Soul, _ key: Key?, now: Instant) {
         guard !links.isEmpty else { return }
         let frame = query(soul, key, now: now).serialized()
-        for link in openLinks {
+        for link in openLinks where mayAsk(link, soul) {
+            expectRepair(of: soul, on: link)
             expectAnswer(soul, key, from: link, attempts: 1, now: now)
             transmit(frame, to: link)
         }
@@ -225,18 +281,30 @@ public struct GunClient: Sendable {
 
     /// The queries that renew a subscription on one link.
     private mutating func queries(_ soul: Soul, on link: LinkID, now: Instant) -> [GunMessage] {
-        guard let subscription = subscriptions[soul] else { return [] }
+        guard let subscription = subscriptions[soul], mayAsk(link, soul) else { return [] }
+        if subscription.isNode { expectRepair(of: soul, on: link) }
         let keys: [Key?] = subscription.isNode ? [nil] : subscription.keys.sorted()
         return keys.map { key in
             expectAnswer(soul, key, from: link, attempts: 1, now: now)
-            return query(soul, key, now: now)
+            return query(soul, key, on: link, now: now)
         }
     }
 
-    mutating func query(_ soul: Soul, _ key: Key?, now: Instant) -> GunMessage {
+    private func mayAsk(_ link: LinkID, _ soul: Soul) -> Bool {
+        links[link]?.kind == .relay || subscriptions[soul]?.audience == .everybody
+    }
+
+    mutating func query(_ soul: Soul, _ key: Key?, on link: LinkID? = nil, now: Instant) -> GunMessage {
         let id = newID()
         sent.remember(id, .query(soul, key), now: now)
-        return .get(id, key.map { .key(soul, $0) } ?? .node(soul))
+        let query = key.map { GunQuery.key(soul, $0) } ?? .node(soul)
+        var message = GunMessage.get(id, query)
+        // A member that has the same need not send it. Relays that have the same would not answer at all.
+        if let link, links[link]?.kind == .member, let node = node(soul) {
+            let held = query.select(from: node)
+            if !held.isEmpty { message.hash = ContentHash.of(GunGraph(held)) }
+        }
+        return message
     }
 
     // MARK: Output
@@ -248,7 +316,9 @@ public struct GunClient: Sendable {
             counters.framesSent += 1
             return (link, frame)
         }
-        return nil
+        guard let push = nextPush() else { return nil }
+        counters.framesSent += 1
+        return push
     }
 
     /// The next thing that happened.
@@ -263,11 +333,12 @@ public struct GunClient: Sendable {
 
     /// Sends messages in as few frames as their size allows.
     mutating func sendBatched(_ messages: [GunMessage], to link: LinkID) {
+        let limit = links[link]?.kind == .member ? configuration.memberFrameBytes : configuration.frameBytes
         var batch: [[UInt8]] = []
         var bytes = 0
         for message in messages {
             let text = message.serialized()
-            if !batch.isEmpty, bytes + text.count > configuration.frameBytes {
+            if !batch.isEmpty, bytes + text.count > limit {
                 transmit(GunFrame.batch(batch), to: link)
                 batch = []
                 bytes = 0
@@ -280,7 +351,18 @@ public struct GunClient: Sendable {
 
     mutating func evict() {
         guard memory.cost > configuration.memoryBytes else { return }
-        memory.evict { soul, _ in subscriptions[soul] != nil || outbox.holds(soul) }
-        counters.trimmedKeys += memory.trim()
+        var forgotten: [GunNode] = []
+        memory.evict { soul, _ in
+            subscriptions[soul] != nil || outbox.holds(soul)
+        } forgetting: {
+            forgotten.append($0)
+        }
+        for node in forgotten { forget(node) }
+        for address in memory.trim() {
+            counters.trimmedKeys += 1
+            if configuration.isKept, shared.contains(address.soul) {
+                storage.append(.forget(address.soul, address.key))
+            }
+        }
     }
 }

@@ -34,7 +34,38 @@ public struct GunClientConfiguration: Sendable {
     /// About how long a batch of messages in one frame may be.
     public var frameBytes = 64 << 10
 
+    /// Who may write what; `nil` lets everybody write everything.
+    public var rule: WriteRule?
+    /// Whether the owner keeps the shared graph: see ``GunClient/pollStorage()``.
+    public var isKept = false
+    /// How many souls and keys one member may follow.
+    public var followedByMember = 4_096
+    /// How many queries a second one member may send in the long run; at once it may send as many as it may follow.
+    public var queriesPerSecond = 100.0
+    /// About how much of the graph goes to a member in one frame, in bytes: fewer than a data channel's messages may have.
+    public var memberFrameBytes = 16 << 10
+    /// How many names of neighbours are told and listened to.
+    public var neighbours = 256
+    /// How many milliseconds pass before a relay is given what it may lack: it may hear it from another meanwhile.
+    public var repairDelay = 50...500
+
     public init() {}
+}
+
+/// Who is at the other end of a link.
+public enum GunLinkKind: Sendable {
+    /// A relay: it has everything, is asked for what we follow, and acknowledges what we write.
+    case relay
+    /// A peer like ourselves.
+    case member
+}
+
+/// Who may have a soul from us.
+public enum GunAudience: Sendable {
+    /// Only relays.
+    case relays
+    /// Members too.
+    case everybody
 }
 
 /// One put, as ``GunClient/put(_:_:state:durable:now:)`` named it.
@@ -83,6 +114,14 @@ public struct GunClientCounters: Equatable, Sendable {
     public var resentPuts = 0
     /// Queries answered from our graph.
     public var answeredQueries = 0
+    /// Records that the rule refused.
+    public var refusedRecords = 0
+    /// Records given to members who follow them.
+    public var pushedRecords = 0
+    /// Records given to relays that did not have them.
+    public var repairedRecords = 0
+    /// Queries of members that asked too often.
+    public var limitedQueries = 0
     /// Keys that left memory although their node was wanted.
     public var trimmedKeys = 0
 }

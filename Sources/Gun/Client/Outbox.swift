@@ -37,6 +37,9 @@ struct Outbox: Sendable {
 
     subscript(id: PutID) -> Entry? { entries[id] }
 
+    /// Whether a put of that key is kept.
+    func isKept(_ address: RecordAddress) -> Bool { newest[address] != nil }
+
     /// Whether a put of that soul is kept.
     func holds(_ soul: Soul) -> Bool { souls[soul] != nil }
 

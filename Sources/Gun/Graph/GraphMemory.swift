@@ -93,7 +93,9 @@ struct GraphMemory: Sendable {
     ///
     /// - Returns: how many nodes were let go.
     @discardableResult
-    mutating func evict(unless isPinned: (Soul, HeldNode) -> Bool) -> Int {
+    mutating func evict(
+        unless isPinned: (Soul, HeldNode) -> Bool, forgetting: (GunNode) -> Void = { _ in }
+    ) -> Int {
         var evicted = 0
         // Each node may come up twice: once to lose its second chance, once to go.
         var remaining = queue.count * 2
@@ -107,6 +109,7 @@ struct GraphMemory: Sendable {
                 nodes[soul] = nil
                 cost -= held.cost
                 evicted += 1
+                forgetting(held.node)
             }
         }
         return evicted
@@ -114,9 +117,9 @@ struct GraphMemory: Sendable {
 
     /// While the budget is still exceeded, forgets the eighth of the largest node's keys that have the oldest states.
     ///
-    /// - Returns: how many keys were forgotten.
-    mutating func trim() -> Int {
-        var trimmed = 0
+    /// - Returns: what was forgotten.
+    mutating func trim() -> [RecordAddress] {
+        var trimmed: [RecordAddress] = []
         while cost > budget, let largest = nodes.values.max(by: { $0.cost < $1.cost }), !largest.node.entries.isEmpty {
             let oldest = largest.node.entries.sorted { $0.value.state < $1.value.state }
                 .prefix(largest.node.entries.count / 8 + 1)
@@ -125,7 +128,7 @@ struct GraphMemory: Sendable {
                 nodes[largest.node.soul]?.node.entries[key] = nil
                 nodes[largest.node.soul]?.cost -= freed
                 cost -= freed
-                trimmed += 1
+                trimmed.append(RecordAddress(soul: largest.node.soul, key: key))
             }
             nodes[largest.node.soul]?.isComplete = false
         }
