@@ -82,8 +82,8 @@ let package = Package(
         .target(
             name: "SwarmSpace",
             dependencies: [
-                "SwarmBase", "JSON", "Magnet", "SEA", "ICE", "DTLS", "SwarmEngine", "SwarmTransport", nioCore, nioPosix,
-                logging,
+                "SwarmBase", "JSON", "Magnet", "SEA", "Gun", "ICE", "DTLS", "SwarmEngine", "SwarmTransport", nioCore,
+                nioPosix, logging,
             ],
             swiftSettings: house),
 

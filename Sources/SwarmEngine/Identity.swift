@@ -5,10 +5,13 @@ public import SEA
 public struct Identity: Sendable {
     /// The public half.
     public let peerID: PeerID
+    /// Both halves, as SEA has them.
+    package let pair: SEAPair
     private let key: P256.Signing.PrivateKey
 
     /// Takes the signing half of a SEA pair.
     public init(_ pair: SEAPair) {
+        self.pair = pair
         key = pair.signingKey
         peerID = PeerID(key.publicKey)
     }

@@ -22,6 +22,7 @@ extension SwarmEngine {
     }
 
     func openChannel(on connection: Connection, now: Instant) throws {
+        connection.isOfferer = true
         connection.channel = try connection.peerConnection.openChannel(
             DataChannelOptions(label: Self.channelLabel), now: now)
     }
@@ -35,16 +36,31 @@ extension SwarmEngine {
             case .stateChanged(let state):
                 stateChanged(state, of: connection, now: now)
             case .channelOpened(let channel, let options, _):
+                if options.label == Self.graphLabel {
+                    graphChannelOpened(channel, on: connection, now: now)
+                }
                 guard options.label == Self.channelLabel else { break }
                 connection.channel = channel
                 channelOpened(connection, now: now)
-            case .message(let channel, _, let packet):
-                guard channel == connection.channel else { break }
-                receive(packet: packet, on: connection, now: now)
+                openGraphChannel(on: connection, now: now)
+            case .message(let channel, let kind, let packet):
+                if channel == connection.channel {
+                    receive(packet: packet, on: connection, now: now)
+                } else if channel == connection.graphChannel, kind == .text {
+                    receive(graphFrame: packet, on: connection, now: now)
+                }
             case .channelClosed(let channel):
-                if channel == connection.channel { ended(connection, now: now) }
-            case .bufferedAmountLow:
-                if let member = connection.peer.flatMap({ members[$0] }) { pump(member, now: now) }
+                if channel == connection.channel {
+                    ended(connection, now: now)
+                } else if channel == connection.graphChannel {
+                    graphChannelClosed(on: connection, now: now)
+                }
+            case .bufferedAmountLow(let channel):
+                if channel == connection.graphChannel {
+                    graphChannelHasRoom(on: connection, now: now)
+                } else if let member = connection.peer.flatMap({ members[$0] }) {
+                    pump(member, now: now)
+                }
             case .addressValidated(let address):
                 // DTLS of two connections from one address cannot be told apart: the newer is the one that is meant.
                 if let older = router.addressValidated(address, by: connection.id).flatMap({ connections[$0] }) {
@@ -88,6 +104,7 @@ extension SwarmEngine {
         router.remove(connection.id)
         turn.forget(TURNUser(connection.id.value), now: now)
         carryTURN()
+        graphChannelClosed(on: connection, now: now)
         if connection.isOpen, let member = connection.peer.flatMap({ members[$0] }) {
             connection.isOpen = false
             member.session.pathClosed(.connection, now: now)

@@ -1,3 +1,4 @@
+import Gun
 import SwarmBase
 
 /// What a datagram on the relay path holds (docs/protocol.md, "Datagrams").
@@ -55,9 +56,11 @@ extension SwarmEngine {
                 guard let text = change.text, let sealed = [UInt8](base64URL: text) else { continue }
                 takePresence(sealed, plane: .gun, now: now).map { pump($0, now: now) }
             } else {
-                events.append(.state(soul: change.soul, key: change.key, value: change.value))
+                if isWatched(change.record.soul) { tell(change.record) }
+                graphChanges.append((change.record.soul, change.record.key))
             }
         }
+        sendGraph(now: now)
     }
 
     /// Takes a datagram that a relay brought.

@@ -8,12 +8,14 @@ enum StorageConsequence {
     case release(PeerID, before: UInt64)
 }
 
-/// What outlives a run: the streams' numbers, and the messages that wait. Keys are `out/PEER`, `in/PEER` and
+/// What outlives a run: the streams' numbers, and the messages that wait. Keys are `out/PEER`, `in/PEER`,
+/// `graph/SOUL/KEY` (``GraphRecordCoding``) and
 /// `msg/PEER/NUMBER`; integers are big-endian.
 extension SwarmEngine {
     /// The next batch of changes to keep. Report with `stored(through:)` when it is on disk: only then do the messages in
     /// it leave, and only then do others learn that theirs have arrived for good.
     public mutating func pollStorage() -> StorageBatch? {
+        while let write = gun.pollStorage() { pendingWrites.append(write) }
         guard !pendingWrites.isEmpty else { return nil }
         defer { nextBatch += 1 }
         for consequence in pendingConsequences { consequences.append((nextBatch, consequence)) }
@@ -46,7 +48,7 @@ extension SwarmEngine {
         var messages: [PeerID: [(number: UInt64, sequence: UInt64, content: MessageContent)]] = [:]
         var outbound: [PeerID: (stream: UInt64, nextMessage: UInt64, next: UInt64)] = [:]
         var inbound: [PeerID: (stream: UInt64, next: UInt64)] = [:]
-        for (key, value) in records {
+        for (key, value) in records where !key.hasPrefix("graph/") {
             let parts = key.split(separator: "/")
             var reader = ByteReader(value)
             guard parts.count >= 2, let peer = PeerID(String(parts[1])), let first: UInt64 = reader.integer(),
@@ -68,6 +70,7 @@ extension SwarmEngine {
             }
         }
         restoreKnownPeers(records, now: now)
+        gun.restore(records)
         for peer in Set(outbound.keys).union(inbound.keys) where peer != peerID {
             guard let member = member(peer, now: now) else { break }
             var stream = member.session.outbound

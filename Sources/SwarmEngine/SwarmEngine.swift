@@ -44,7 +44,11 @@ public struct SwarmEngine: ~Copyable {
     var presenceAt: Instant
     var lastPresenceTimestamp: UInt64 = 0
     var presenceClock = StateClock()
-    var applicationClock = StateClock()
+    /// The souls whose changes are told as `SwarmEvent.state`.
+    var watched: Set<Soul> = []
+    var graphChanges = FIFO<(soul: Soul, key: Key)>()
+    /// The connections whose members share the graph.
+    var graphLinks: [LinkID: ConnectionID] = [:]
     var clockSetBacks = 0
     /// The souls that are followed, by day.
     var presenceSouls: [Int: String] = [:]
@@ -82,7 +86,8 @@ public struct SwarmEngine: ~Copyable {
         stun = STUNBindingClient(entropy: self.entropy.fork())
         for server in configuration.stunServers { stun.addServer(server, now: now) }
         turn = TURNClient(entropy: self.entropy.fork())
-        gun = GunPlane(relays: configuration.relays, entropy: self.entropy.fork(), now: now)
+        gun = GunPlane(
+            relays: configuration.relays, isKept: configuration.isDurable, entropy: self.entropy.fork(), now: now)
         trackers = TrackerPlane(
             trackers: configuration.trackers, firstLink: configuration.relays.count, infoHash: topic.infoHash,
             entropy: self.entropy.fork(), now: now)

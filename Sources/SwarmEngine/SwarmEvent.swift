@@ -56,6 +56,11 @@ public struct StorageBatch: Equatable, Sendable {
     /// Counts the batches; handed back by `SwarmEngine.stored(through:)`.
     public var id: UInt64
     public var writes: [StorageWrite]
+
+    public init(id: UInt64, writes: [StorageWrite]) {
+        self.id = id
+        self.writes = writes
+    }
 }
 
 /// One change to the kept state. A `nil` value removes the key.

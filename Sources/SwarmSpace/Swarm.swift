@@ -33,6 +33,9 @@ public actor Swarm {
     /// Whether members can be found without any of these trackers and relays.
     public nonisolated let needsNoServer: Bool
 
+    /// The graph that the members share.
+    public nonisolated let graph: Graph
+
     private let eventLoop: any EventLoop
     private let reading: ReadingNode
     private var node: Node?
@@ -68,6 +71,7 @@ public actor Swarm {
         eventLoop: any EventLoop, invite: Invite, configuration: SwarmConfiguration, topic: Topic, identity: Identity
     ) {
         self.eventLoop = eventLoop
+        graph = Graph(host: GraphHost(eventLoop: eventLoop))
         peerID = identity.peerID
         infoHash = topic.infoHash
         trackers = Self.sites(invite.trackers, configuration.trackers)
@@ -93,6 +97,7 @@ public actor Swarm {
             eventLoop: eventLoop, configuration: configuration, trackers: trackers, relays: relays, topic: topic,
             kept: kept, certificate: certificate, mailbox: events.mailbox)
         self.node = node
+        graph.host.attach(BackendReference(weak: node))
         reading.set(node, on: eventLoop)
         do { try await node.start().get() } catch {
             try? await node.leave().get()

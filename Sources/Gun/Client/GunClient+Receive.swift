@@ -103,12 +103,15 @@ extension GunClient {
         if isWanted { events.append(.changed(record.soul, record.key, record.value, state: record.state)) }
     }
 
+    /// What the rule says of a record.
+    public func verdict(on record: GunRecord, wall: Double) -> WriteVerdict {
+        configuration.rule?.verdict(record, wall, lookup: { memory.entry($0, $1)?.value }) ?? .accept
+    }
+
     /// Asks the rule about a record that would win.
     private mutating func isAllowed(_ record: GunRecord, wall: Double) -> Bool {
-        guard let rule = configuration.rule, HAM.supersedes(record.entry, memory.entry(record.soul, record.key)) else {
-            return true
-        }
-        if rule.verdict(record, wall, lookup: { memory.entry($0, $1)?.value }) == .accept { return true }
+        guard HAM.supersedes(record.entry, memory.entry(record.soul, record.key)) else { return true }
+        if verdict(on: record, wall: wall) == .accept { return true }
         counters.refusedRecords += 1
         return false
     }

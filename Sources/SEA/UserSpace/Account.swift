@@ -18,23 +18,35 @@ public struct Account: Sendable {
 
     /// The records that make an account.
     ///
-    /// Stretching the passphrase takes some 20 ms.
-    ///
     /// - Parameters:
     ///   - state: the state at which all of them are to be written: the signatures hold for it alone.
     /// - Returns: `nil` when the state is not finite.
     public static func create(
         alias: JSONText, passphrase: String, pair: SEAPair, state: Double, using entropy: inout Entropy
     ) -> [Record]? {
-        let soul = JSONText("~" + pair.pub)
+        records(
+            alias: alias, pair: pair, auth: seal(pair, passphrase: passphrase, using: &entropy), state: state)
+    }
+
+    /// The content of the key `auth`: the private keys, sealed under the passphrase.
+    ///
+    /// Stretching the passphrase takes some 20 ms.
+    public static func seal(_ pair: SEAPair, passphrase: String, using entropy: inout Entropy) -> JSONText {
         let salt = randomText(saltCharacters, using: &entropy)
         let proof = SEAWork.work(.string(passphrase), salt: JSONText(salt))
         let keys: JSONValue = ["priv": .string(pair.priv), "epriv": .string(pair.epriv)]
         let sealed = seaParsed(SEACipher(passphrase: proof).encrypt(keys, using: &entropy))
-        let auth: JSONValue = ["ek": sealed, "s": .string(salt)]
+        return JSONText(utf8: JSONValue.object(["ek": sealed, "s": .string(salt)]).serialized())
+    }
+
+    /// The records of an account whose `auth` is made.
+    ///
+    /// - Returns: `nil` when the state is not finite.
+    public static func records(alias: JSONText, pair: SEAPair, auth: JSONText, state: Double) -> [Record]? {
+        let soul = JSONText("~" + pair.pub)
         var records = [Record(soul: soul, key: "pub", value: .string(pair.pub))]
         let signed: [(JSONText, JSONValue)] = [
-            ("alias", .text(alias)), ("auth", .text(JSONText(utf8: auth.serialized()))), ("epub", .string(pair.epub)),
+            ("alias", .text(alias)), ("auth", .text(auth)), ("epub", .string(pair.epub)),
         ]
         for (key, value) in signed {
             let position = GraphPosition(soul: soul, key: key, state: state)

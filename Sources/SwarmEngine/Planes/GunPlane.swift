@@ -1,28 +1,34 @@
 import Gun
 import JSON
-import SwarmBase
+package import SwarmBase
 
 /// The GUN mesh as the engine uses it: one client over links to every configured relay, dialled again when they close.
-struct GunPlane {
+package struct GunPlane {
     /// A value that somebody else wrote to a soul we follow.
     struct Change {
-        var soul: String
-        var key: String
-        var value: JSONValue
+        var record: GunRecord
 
-        var text: String? { value.text?.string }
+        var soul: String { record.soul.text.string }
+        var text: String? { record.value.text?.string }
     }
 
-    private var client: GunClient
+    var client: GunClient
+    /// The clock of the application's writes.
+    var clock = StateClock()
+    var memberCount: UInt64 = 0
     private let urls: [String]
     private var redials: [Redial]
     private var open: Set<Int> = []
-    private var actions = FIFO<LinkAction>()
+    var actions = FIFO<LinkAction>()
     private var entropy: Entropy
 
-    init(relays: [String], entropy: Entropy, now: Instant) {
+    /// - Parameter isKept: whether the shared graph outlives the run: see ``pollStorage()``.
+    package init(relays: [String], isKept: Bool = false, entropy: Entropy, now: Instant) {
         self.entropy = entropy
-        client = GunClient(entropy: self.entropy.fork())
+        var settings = GunClientConfiguration()
+        settings.isKept = isKept
+        settings.rule = .userSpace()
+        client = GunClient(configuration: settings, entropy: self.entropy.fork())
         urls = relays
         redials = relays.map { _ in Redial(now: now) }
     }
@@ -34,19 +40,19 @@ struct GunPlane {
 
     // MARK: Links
 
-    mutating func opened(_ link: SwarmLink, now: Instant) {
+    package mutating func opened(_ link: SwarmLink, now: Instant) {
         redials[link.index].opened(now: now)
         open.insert(link.index)
         client.linkOpened(LinkID(UInt64(link.index)), now: now)
     }
 
-    mutating func closed(_ link: SwarmLink, now: Instant) {
+    package mutating func closed(_ link: SwarmLink, now: Instant) {
         redials[link.index].closed(now: now, entropy: &entropy)
         guard open.remove(link.index) != nil else { return }
         client.linkClosed(LinkID(UInt64(link.index)), now: now)
     }
 
-    mutating func receive(_ frame: [UInt8], on link: SwarmLink, now: Instant, wall: Double) {
+    package mutating func receive(_ frame: [UInt8], on link: SwarmLink, now: Instant, wall: Double) {
         client.receive(frame: frame, on: LinkID(UInt64(link.index)), now: now, wall: wall)
     }
 
@@ -55,7 +61,7 @@ struct GunPlane {
         for index in redials.indices { redials[index].hurry(now: now) }
     }
 
-    mutating func handleTimeout(now: Instant, wall: Double) {
+    package mutating func handleTimeout(now: Instant, wall: Double) {
         for index in urls.indices {
             guard let at = redials[index].dialAt, now >= at else { continue }
             redials[index].dialing()
@@ -64,13 +70,15 @@ struct GunPlane {
         if let at = client.nextTimeout, now >= at { client.handleTimeout(now: now, wall: wall) }
     }
 
-    var nextTimeout: Instant? {
+    package var nextTimeout: Instant? {
         redials.reduce(client.nextTimeout) { .earlier($0, $1.dialAt) }
     }
 
-    mutating func pollLink() -> LinkAction? {
+    package mutating func pollLink() -> LinkAction? {
         if let action = actions.popFirst() { return action }
-        return client.pollTransmit().map { .send(SwarmLink(index: Int($0.0.number)), $0.1) }
+        // Frames for members have left before: whatever makes some sends them.
+        while pollMemberFrame() != nil {}
+        return actions.popFirst()
     }
 
     // MARK: The graph
@@ -106,21 +114,6 @@ struct GunPlane {
         put(keys.map { ($0, .null) }, of: soul, state: state, isDurable: false, now: now)
     }
 
-    /// Writes a value of the application.
-    ///
-    /// - Returns: `false` when soul, key or value cannot be in a graph.
-    mutating func put(_ value: JSONValue, key: String, of soul: String, state: Double, now: Instant) -> Bool {
-        guard let value = GunValue(value), Soul(soul) != nil, Key(key) != nil else { return false }
-        put([(key, value)], of: soul, state: state, isDurable: true, now: now)
-        return true
-    }
-
-    /// What is held of a soul now.
-    func node(_ soul: String) -> [(key: String, value: JSONValue)] {
-        guard let node = Soul(soul).flatMap({ client.node($0) }) else { return [] }
-        return node.entries.map { ($0.key.text.string, $0.value.value.json) }.sorted { $0.0 < $1.0 }
-    }
-
     private mutating func put(
         _ values: [(String, GunValue)], of soul: String, state: Double, isDurable: Bool, now: Instant
     ) {
@@ -132,8 +125,8 @@ struct GunPlane {
     /// The next value that somebody else wrote.
     mutating func pollChange() -> Change? {
         while let event = client.pollEvent() {
-            if case .changed(let soul, let key, let value, _) = event {
-                return Change(soul: soul.text.string, key: key.text.string, value: value.json)
+            if case .changed(let soul, let key, let value, let state) = event {
+                return Change(record: GunRecord(soul: soul, key: key, value: value, state: state))
             }
         }
         return nil

@@ -1,3 +1,4 @@
+import Gun
 import SwarmBase
 import WebRTC
 
@@ -10,6 +11,11 @@ final class Connection {
     /// The channel that carries the session, once it is known.
     var channel: DataChannelHandle?
     var isOpen = false
+    /// Whether the offer was ours, so that we open the channels.
+    var isOfferer = false
+    /// The channel that carries the graph, and the link of it that is open.
+    var graphChannel: DataChannelHandle?
+    var graphLink: LinkID?
     /// An unanswered offer at a tracker is given up then.
     var expiresAt: Instant?
     /// ICE says the path is silent or gone since then.

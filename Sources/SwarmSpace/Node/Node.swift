@@ -3,6 +3,7 @@ import ICE
 import Magnet
 import NIOCore
 import NIOPosix
+import SEA
 import SwarmBase
 import SwarmEngine
 import SwarmTransport
@@ -10,7 +11,7 @@ import SwarmTransport
 /// One member at work: the engine, and the socket, links, timer and store that it is given.
 ///
 /// Confined to its event loop: nothing here hops, and nothing but the event loop calls.
-final class Node {
+final class Node: GraphBackend {
     let eventLoop: any EventLoop
     let configuration: SwarmConfiguration
     let mailbox: EventMailbox
@@ -215,6 +216,7 @@ final class Node {
 
     private func stored(through batch: UInt64) {
         engine.stored(through: batch, now: now)
+        watchers.stored(through: batch)
         drain()
     }
 
@@ -260,9 +262,11 @@ final class Node {
             while let (group, payload) = engine.pollAnnouncement() { multicast?.send(payload, to: group) }
             if let writer, !writer.isBusy, let batch = engine.pollStorage() { writer.write(batch) }
             while let event = engine.pollEvent() { publish(event) }
+            while let change = engine.pollGraphChange() { watchers.changed(change.soul, change.key) }
         }
         port.flush()
         timer?.schedule(at: engine.nextTimeout)
+        watchers.progressed()
     }
 
     private func publish(_ event: SwarmEvent) {
@@ -282,6 +286,24 @@ final class Node {
 
     /// The number of the UDP port.
     var boundPort: UInt16 { portNumber }
+
+    // MARK: The graph
+
+    let watchers = GraphWatchers()
+    var isClosed: Bool { isLeaving }
+    var ownPair: SEAPair? { engine.ownPair }
+    var nextBatch: UInt64? { store == nil ? nil : engine.nextStorageBatch }
+
+    func withGraph<Result>(_ body: (inout GunPlane, Double) -> Result) -> Result {
+        let result = engine.withGraph(now: now, body)
+        drain()
+        return result
+    }
+
+    func readGraph<Result>(_ body: (GunPlane) -> Result) -> Result { engine.readGraph(body) }
+
+    /// The graph of a swarm ends with the swarm.
+    func shutDown() -> EventLoopFuture<Void> { eventLoop.makeSucceededVoidFuture() }
 
     /// What passed through the socket so far.
     var counters: UDPPortCounters { port.counters }
@@ -339,6 +361,7 @@ final class Node {
 
     private func finish() {
         isOver = true
+        watchers.close()
         timer?.cancel()
         turnStreams?.closeAll()
         multicast?.close()
