@@ -41,7 +41,7 @@ extension GunClient {
         case .put(let id, let link):
             lookAfter(id, on: link, now: now)
         case .repair(let link, let soul): repair(soul, on: link)
-        case .neighbours: tellNeighbours()
+        case .neighbours: tellNeighbours(now: now)
         case .query(let soul, let key, let link, let attempts):
             guard links[link] != nil, subscriptions[soul]?.asked[key]?.contains(link) == true else { return }
             guard attempts < configuration.attempts else {

@@ -35,10 +35,13 @@ extension GunClient {
         }
     }
 
+    /// Whether both say that they are connected to each other; relays say nothing of members.
     private func areNeighbours(_ a: LinkID?, _ b: LinkID) -> Bool {
-        guard let a, let first = links[a], let second = links[b] else { return false }
-        return first.pid.map { second.neighbours.contains($0) } == true
-            || second.pid.map { first.neighbours.contains($0) } == true
+        guard let a, let first = links[a], let second = links[b], first.kind == .member || second.kind == .member,
+            let firstName = first.pid, let secondName = second.pid
+        else { return false }
+        return (first.kind == .relay || first.neighbours.contains(secondName))
+            && (second.kind == .relay || second.neighbours.contains(firstName))
     }
 
     private mutating func push(_ address: RecordAddress, to link: LinkID) {
@@ -130,9 +133,15 @@ extension GunClient {
         checks.add(.neighbours, at: now + .milliseconds(200))
     }
 
-    mutating func tellNeighbours() {
+    mutating func tellNeighbours(now: Instant) {
         tellsNeighbours = false
-        for (link, state) in links.sorted(by: { $0.key < $1.key }) where state.kind == .member { greet(link) }
+        let members = links.filter { $0.value.kind == .member }.keys.sorted()
+        for link in members { greet(link) }
+        guard hasLostLink else { return }
+        hasLostLink = false
+        // Others took it that we had from the lost link what it gave them. They know better now, and what they did not
+        // pass on before is in their answers.
+        for link in members { sendBatched(allQueries(on: link, now: now), to: link) }
     }
 
     /// The handshake, with the names of those we are connected to.

@@ -79,6 +79,8 @@ public struct GunClient: Sendable {
     /// The members whose queues are not empty.
     var pushing: Set<LinkID> = []
     var tellsNeighbours = false
+    /// A link has closed since the neighbours were told.
+    var hasLostLink = false
     var storage = FIFO<GunStorageChange>()
     private var output = FIFO<(LinkID, [UInt8])>()
     private var nextPut: UInt64 = 0
@@ -129,8 +131,7 @@ public struct GunClient: Sendable {
             queries: TokenBucket(rate: configuration.queriesPerSecond, burst: queryBurst, now: now))
         neighboursChanged(now: now)
         if kind == .member { greet(link) }
-        var messages: [GunMessage] = []
-        for soul in subscriptions.keys.sorted() { messages += queries(soul, on: link, now: now) }
+        var messages = allQueries(on: link, now: now)
         for id in kind == .relay ? outbox.entries.keys.sorted() : [] {
             guard let entry = outbox[id] else { continue }
             if case .acknowledged = entry.deliveries[link] { continue }
@@ -140,12 +141,20 @@ public struct GunClient: Sendable {
         sendBatched(messages, to: link)
     }
 
+    /// The queries for everything that we follow.
+    mutating func allQueries(on link: LinkID, now: Instant) -> [GunMessage] {
+        var messages: [GunMessage] = []
+        for soul in subscriptions.keys.sorted() { messages += queries(soul, on: link, now: now) }
+        return messages
+    }
+
     /// The connection is gone.
     public mutating func linkClosed(_ link: LinkID, now: Instant) {
         guard links.removeValue(forKey: link) != nil else { return }
         outbox.linkClosed(link)
         followers.removeAll(link)
         pushing.remove(link)
+        hasLostLink = true
         neighboursChanged(now: now)
         for soul in subscriptions.keys {
             for key in subscriptions[soul]?.asked.keys.map({ $0 }) ?? [] {

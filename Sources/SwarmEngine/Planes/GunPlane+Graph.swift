@@ -69,9 +69,6 @@ extension GunPlane {
     /// Whether anybody could be asked.
     package var hasLinks: Bool { !client.openLinks.isEmpty }
 
-    /// How many writes no relay has acknowledged yet.
-    package var pendingWrites: Int { client.unacknowledgedCount }
-
     /// The next key that somebody else has changed: of a graph without a swarm, where nothing else is followed.
     package mutating func pollGraphChange() -> (soul: Soul, key: Key)? {
         pollChange().map { ($0.record.soul, $0.record.key) }

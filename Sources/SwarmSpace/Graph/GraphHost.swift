@@ -159,7 +159,9 @@ actor GraphHost {
         let id = backend.watchers.newID()
         await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
             var isOver = false
-            let timer = eventLoop.assumeIsolated().scheduleTask(in: .nanoseconds((deadline - backend.now).nanosecondsClamped)) {
+            let timer = eventLoop.assumeIsolated().scheduleTask(
+                in: .nanoseconds((deadline - backend.now).nanosecondsClamped)
+            ) {
                 () -> Void in
                 guard !isOver else { return }
                 isOver = true

@@ -58,7 +58,9 @@ final class RelayGraph: GraphBackend {
         self.store = store
         plane = GunPlane(relays: relays, isKept: store != nil, entropy: .system, now: Instant(eventLoop.now))
         timer = LoopTimer(eventLoop: eventLoop) { [weak self] in self?.timeout() }
-        links = Links(eventLoop: eventLoop, logger: Logger(label: "swarm-space.graph") { _ in SwiftLogNoOpLogHandler() }) {
+        links = Links(
+            eventLoop: eventLoop, logger: Logger(label: "swarm-space.graph") { _ in SwiftLogNoOpLogHandler() }
+        ) {
             [weak self] in self?.take($0)
         }
         if let store {
