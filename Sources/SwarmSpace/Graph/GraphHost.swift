@@ -189,7 +189,7 @@ actor GraphHost {
         var continuation: CheckedContinuation<Void, Never>?
         var isAwake = true
         /// The value that was given last, to give each once; `nil` before the first.
-        var last: GraphValue??
+        var last: GraphValue?
         /// The node whose keys are given, and those not given yet.
         var soul: Soul?
         var waiting: [Key] = []
@@ -240,14 +240,15 @@ actor GraphHost {
         var soul: Soul? = reader.path.soul
         var value: GraphValue?
         var follows: Set<Follow> = []
-        for key in reader.path.keys {
+        for (place, key) in reader.path.keys.enumerated() {
             guard let here = soul else { break }
             follows.insert(Follow(soul: here, key: key))
             let entry = backend.readGraph { $0.entry(here, key) }
             let record = entry.map { GunRecord(soul: here, key: key, entry: $0) }
             value = record.map { GraphValue($0.content) }
             soul = if case .link(let next) = record?.content { next } else { nil }
-            if soul == nil, key != reader.path.keys.last { value = nil }
+            // A value that leads nowhere ends the path; what is not known yet says nothing.
+            if soul == nil, record != nil, place < reader.path.keys.count - 1 { value = .null }
         }
         if reader.isMap, let soul { follows.insert(Follow(soul: soul, key: nil)) }
         // What stays is held on to while the rest is let go.
@@ -263,11 +264,9 @@ actor GraphHost {
         while await wait(id) {
             let value = resolve(id).value
             guard let reader = readers[id] else { return nil }
-            // Nothing is no value, until there was one.
-            if value == nil, reader.last == nil { continue }
-            if let last = reader.last, last == value { continue }
-            readers[id]?.last = .some(value)
-            return value ?? .null
+            guard let value, value != reader.last else { continue }
+            readers[id]?.last = value
+            return value
         }
         return nil
     }
