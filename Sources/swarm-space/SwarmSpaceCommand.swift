@@ -1,4 +1,5 @@
 import ArgumentParser
+import Dispatch
 import Glibc
 
 /// The program: each subcommand has a folder of its own.
@@ -24,25 +25,42 @@ struct SwarmSpaceCommand: AsyncParsableCommand {
         ])
 
     /// Runs the program. Errors are one line on standard error; the status says of which kind they are.
-    static func main() async {
+    ///
+    /// A command that waits for nothing runs here and now, from beginning to end on the main thread: valgrind, which counts the
+    /// instructions of `bench layers`, does not survive that this thread ends in `dispatchMain`, as it does for the others.
+    static func main() {
         do {
-            var command = try await asyncParseAsRoot()
-            if var command = command as? any AsyncParsableCommand {
-                try await command.run()
-            } else {
-                try command.run()
+            var command = try parseAsRoot()
+            if let waiting = command as? any AsyncParsableCommand {
+                start(waiting)
+                dispatchMain()
             }
-        } catch let failure as CommandFailure {
-            end(failure)
-        } catch  where exitCode(for: error) == .validationFailure {
-            let problem = message(for: error).split(separator: "\n").joined(separator: " ")
-            let name = CommandLine.arguments.dropFirst().first.flatMap { argument in
-                configuration.subcommands.first { $0._commandName == argument }.map { " \($0._commandName)" }
-            }
-            end(CommandFailure(.usage, "\(problem) (see 'swarm-space\(name ?? "") --help')"))
+            try command.run()
         } catch {
-            exit(withError: error)
+            end(error)
         }
+    }
+
+    private static func start(_ command: sending any AsyncParsableCommand) {
+        var command = command
+        Task {
+            do {
+                try await command.run()
+                Glibc.exit(0)
+            } catch {
+                end(error)
+            }
+        }
+    }
+
+    private static func end(_ error: any Error) -> Never {
+        if let failure = error as? CommandFailure { end(failure) }
+        guard exitCode(for: error) == .validationFailure else { exit(withError: error) }
+        let problem = message(for: error).split(separator: "\n").joined(separator: " ")
+        let name = CommandLine.arguments.dropFirst().first.flatMap { argument in
+            configuration.subcommands.first { $0._commandName == argument }.map { " \($0._commandName)" }
+        }
+        end(CommandFailure(.usage, "\(problem) (see 'swarm-space\(name ?? "") --help')"))
     }
 
     private static func end(_ failure: CommandFailure) -> Never {

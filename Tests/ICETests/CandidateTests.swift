@@ -50,6 +50,8 @@ import Testing
         "candidate:1 1 udp 4294967296 192.168.1.20 5000 typ host", "candidate:1 1 udp +1 192.168.1.20 5000 typ host",
         "candidate:1 1 udp 1 192.168.1.20 65536 typ host", "candidate:1 1 udp 1 example.org 5000 typ host",
         "candidate:123456789012345678901234567890123 1 udp 1 192.168.1.20 5000 typ host",
+        "candidate:1 1 udp 1 192.0.2.7 5000 typ host ufrag \nabcd", "candidate:1\u{7f} 1 udp 1 192.0.2.7 5000 typ host",
+        "candidate:é 1 udp 1 192.0.2.7 5000 typ host",
         "candidate:1 1 udp 1 192.168.1.20 5000 typ", "candidate:", "", "a=", "end-of-candidates",
     ]) func ignored(_ line: String) {
         #expect(Candidate(sdp: line) == nil)

@@ -6,17 +6,20 @@ import Testing
 
 /// Associations over the worst paths: everything at random, drawn from a seed that failures print.
 @Suite struct SimulationTests {
-    /// How many seeds: `SWARM_SPACE_SEEDS`, or a few hundred. `SWARM_SPACE_SEED` runs a single one again.
-    static let seeds = ProcessInfo.processInfo.environment["SWARM_SPACE_SEEDS"].flatMap(Int.init) ?? 240
-    static let only = ProcessInfo.processInfo.environment["SWARM_SPACE_SEED"].flatMap(Int.init)
+    private static func number(_ name: String) -> UInt64? {
+        ProcessInfo.processInfo.environment[name].flatMap { UInt64($0) }
+    }
 
-    @Test(arguments: 0..<8)
-    func everythingAtOnce(part: Int) throws {
-        if let only = Self.only {
-            if part == only % 8 { try Simulation(seed: UInt64(only)).run() }
-            return
-        }
-        for seed in stride(from: part, to: Self.seeds, by: 8) { try Simulation(seed: UInt64(seed)).run() }
+    /// `SWARM_SPACE_SEEDS` says how many, `SWARM_SPACE_FIRST_SEED` from which on; `SWARM_SPACE_SEED` runs a single one again.
+    static let seeds: Range<UInt64> = {
+        if let only = number("SWARM_SPACE_SEED") { return only..<only + 1 }
+        let first = number("SWARM_SPACE_FIRST_SEED") ?? 0
+        return first..<first + (number("SWARM_SPACE_SEEDS") ?? 240)
+    }()
+
+    @Test(arguments: UInt64(0)..<8)
+    func everythingAtOnce(part: UInt64) throws {
+        for seed in Self.seeds where seed % 8 == part { try Simulation(seed: seed).run() }
     }
 }
 

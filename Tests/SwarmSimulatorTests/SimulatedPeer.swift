@@ -139,7 +139,6 @@ final class Simulation {
     private var server: (host: VirtualNetwork.HostID, relay: TURNRelay)?
     /// Descriptions on their way: signaling loses nothing.
     private var signals = EventQueue<() -> Void>()
-    private(set) var steps = 0
 
     static let certificates = [try? DTLSCertificate(), try? DTLSCertificate()]
     static let serverPort: UInt16 = 3478
@@ -224,7 +223,6 @@ final class Simulation {
                 Issue.record("time stands still at \(now)")
                 return false
             }
-            steps += 1
             move(to: max(now, next))
             while let arrival = network.receive(now: now) {
                 take(arrival)

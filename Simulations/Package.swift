@@ -1,0 +1,37 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The simulations, built with optimisation: for as many seeds as nobody has the patience for in a debug build. `Sources` and `Tests` have
+// links to the rooms and their tests. A package of its own, so that nothing but these is built for it: see scripts/simulate.
+
+let house: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .strictMemorySafety(),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+]
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+
+let package = Package(
+    name: "swarm-space-simulations",
+    dependencies: [.package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2")],
+    targets: [
+        .target(name: "CChecksum"),
+        .target(name: "CVirtualClock"),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl"),
+        .target(name: "SwarmBase", swiftSettings: house),
+        .target(name: "ICE", dependencies: ["SwarmBase", crypto], swiftSettings: house),
+        .target(name: "DTLS", dependencies: ["SwarmBase", "COpenSSL"], swiftSettings: house),
+        .target(name: "SCTP", dependencies: ["SwarmBase", "CChecksum", crypto], swiftSettings: house),
+        .target(name: "WebRTC", dependencies: ["SwarmBase", "ICE", "DTLS", "SCTP"], swiftSettings: house),
+        .target(
+            name: "SwarmSimulator", dependencies: ["SwarmBase", "ICE", "DTLS", "SCTP", "WebRTC"], swiftSettings: house),
+        .testTarget(
+            name: "SCTPTests", dependencies: ["SwarmBase", "CChecksum", "SCTP", crypto], swiftSettings: house),
+        .testTarget(
+            name: "SwarmSimulatorTests",
+            dependencies: ["SwarmBase", "ICE", "DTLS", "SCTP", "WebRTC", "SwarmSimulator", "CVirtualClock"],
+            swiftSettings: house),
+    ]
+)
