@@ -10,6 +10,7 @@ let house: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
     .enableUpcomingFeature("MemberImportVisibility"),
     .enableUpcomingFeature("InternalImportsByDefault"),
+    .unsafeFlags(["-enable-testing"]),
 ]
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 

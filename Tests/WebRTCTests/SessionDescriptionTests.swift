@@ -138,6 +138,7 @@ import Testing
         #expect(throws: SDPError.invalid("sctp-port")) { try read("sctp-port:5000", "sctp-port:0") }
         #expect(throws: SDPError.noDataSection) { try read("m=application 51000", "m=application 0") }
         #expect(throws: SDPError.noDataSection) { try read("m=application", "m=audio") }
+        #expect(throws: SDPError.invalid("m=")) { try read("m=application", "m=audio 9 RTP/AVP  \r\nm=application") }
         #expect(throws: SDPError.noDataSection) { try read(" UDP/DTLS/SCTP", " RTP/AVP") }
         #expect(throws: SDPError.missing("ice-ufrag")) { try read("a=ice-ufrag", "a=x") }
         #expect(throws: SDPError.missing("ice-pwd")) { try read("a=ice-pwd", "a=x") }

@@ -42,9 +42,11 @@ struct SDPText {
             } else if line.hasPrefix("m=") {
                 guard sections.count < limits.sections else { throw .tooLong }
                 let words = line.dropFirst(2).split(separator: " ", maxSplits: 3)
-                guard words.count == 4 else { throw .invalid("m=") }
-                sections.append(
-                    Section(media: words[0], port: words[1], transport: words[2], formats: Self.trimmed(words[3])))
+                // A section without formats could not be given back in an answer.
+                guard words.count == 4, case let formats = Self.trimmed(words[3]), !formats.isEmpty else {
+                    throw .invalid("m=")
+                }
+                sections.append(Section(media: words[0], port: words[1], transport: words[2], formats: formats))
             } else if line.hasPrefix("o="), origin == nil {
                 origin = line.dropFirst(2)
             }
