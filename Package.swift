@@ -121,8 +121,7 @@ let package = Package(
             name: "FuzzTargets",
             dependencies: [
                 "CChecksum", "CVirtualClock", "SwarmBase", "JSON", "Bencode", "Magnet", "SEA", "ICE", "DTLS", "SCTP",
-                "Gun",
-                "Tracker", "WebRTC", crypto,
+                "Gun", "DHT", "Tracker", "WebRTC", crypto,
             ],
             path: "Fuzz/Sources/FuzzTargets", swiftSettings: house),
         .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"], swiftSettings: house),

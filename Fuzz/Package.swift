@@ -35,12 +35,13 @@ let package = Package(
         .target(name: "SCTP", dependencies: ["SwarmBase", "CChecksum", crypto], swiftSettings: house),
         .target(name: "Gun", dependencies: ["SwarmBase", "JSON", "SEA"], swiftSettings: house),
         .target(name: "Tracker", dependencies: ["SwarmBase", "JSON", "Magnet"], swiftSettings: house),
+        .target(name: "DHT", dependencies: ["SwarmBase", "Bencode", "CChecksum", crypto], swiftSettings: house),
         .target(name: "WebRTC", dependencies: ["SwarmBase", "ICE", "DTLS", "SCTP"], swiftSettings: house),
         .target(
             name: "FuzzTargets",
             dependencies: [
                 "CChecksum", "CVirtualClock", "SwarmBase", "JSON", "Bencode", "Magnet", "SEA", "ICE", "DTLS", "SCTP",
-                "Gun",
+                "Gun", "DHT",
                 "Tracker", "WebRTC", crypto,
             ],
             swiftSettings: house),

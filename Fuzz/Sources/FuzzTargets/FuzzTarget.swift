@@ -28,6 +28,7 @@ public struct FuzzTarget: Sendable {
         FuzzTarget("sea", upTo: 2048, fuzzSEA),
         FuzzTarget("magnet", upTo: 2048, fuzzMagnetLink),
         FuzzTarget("bencode", upTo: 2048, fuzzBencode),
+        FuzzTarget("krpc", upTo: 2048, fuzzKRPC),
     ]
 
     /// State machines, driven by a script: see ``FuzzInput``.
@@ -39,6 +40,7 @@ public struct FuzzTarget: Sendable {
         FuzzTarget("dcep", upTo: 2048, fuzzDataChannels),
         FuzzTarget("gun-relay", upTo: 4096, fuzzGunRelay),
         FuzzTarget("gun-client", upTo: 4096, fuzzGunClient),
+        FuzzTarget("dht", upTo: 4096, fuzzDHTNode),
         FuzzTarget("tracker-server", upTo: 4096, fuzzTrackerServer),
         FuzzTarget("tracker-client", upTo: 4096, fuzzTrackerClient),
     ]
