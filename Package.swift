@@ -115,16 +115,8 @@ let package = Package(
         .target(
             name: "SwarmSimulator", dependencies: ["SwarmBase", "ICE", "DTLS", "SCTP", "WebRTC"], swiftSettings: house),
 
-        // Tests, room by room. CVirtualClock puts OpenSSL's clock into a test's hands; FuzzTargets is what Fuzz/ gives random input.
+        // Tests, room by room. CVirtualClock puts OpenSSL's clock into a test's hands.
         .target(name: "CVirtualClock", path: "Tests/CVirtualClock"),
-        .target(
-            name: "FuzzTargets",
-            dependencies: [
-                "CChecksum", "CVirtualClock", "SwarmBase", "JSON", "Bencode", "Magnet", "SEA", "ICE", "DTLS", "SCTP",
-                "Gun", "DHT", "Tracker", "WebRTC", crypto,
-            ],
-            path: "Fuzz/Sources/FuzzTargets", swiftSettings: house),
-        .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"], swiftSettings: house),
         .testTarget(name: "SwarmBaseTests", dependencies: ["SwarmBase"], swiftSettings: house),
         .testTarget(name: "JSONTests", dependencies: ["SwarmBase", "JSON"], swiftSettings: house),
         .testTarget(
