@@ -28,16 +28,15 @@ func fuzzGunRelay(_ bytes: [UInt8]) throws {
 
     func perform(_ event: GunRelayEvent, fails: Bool) {
         switch event {
-        case .load(let id, let soul, let key):
-            var node = fails ? nil : disk[soul]
-            if let key, let whole = node { node = GunNode(soul: soul, entries: whole.entries.filter { $0.key == key }) }
-            relay.loaded(id, node, now: now, wall: wall)
+        case .load(let id, let range):
+            relay.loaded(id, fails ? .nothing : range.slice(of: disk.values.flatMap(\.records)), now: now, wall: wall)
         case .store(let id, let records):
             if fails { return relay.storeFailed(id, now: now) }
             for record in records {
                 disk[record.soul, default: GunNode(soul: record.soul)].entries[record.key] = record.entry
             }
             relay.stored(id, now: now)
+        case .pause: break
         case .close(let link, _):
             isOpen.remove(link)
         }
@@ -60,7 +59,7 @@ func fuzzGunRelay(_ bytes: [UInt8]) throws {
     for _ in 0..<64 where !script.isAtEnd {
         let link = LinkID(UInt64(script.choice(3)))
         if isOpen.insert(link).inserted {
-            relay.linkOpened(link, isRelay: link == 2, now: now)
+            relay.linkOpened(link, peer: link == 2 ? 0 : nil, now: now)
             try drain()
         }
         switch script.choice(8) {
