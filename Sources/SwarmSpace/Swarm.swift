@@ -33,9 +33,6 @@ public actor Swarm {
     /// The graph that the members share.
     public nonisolated let graph: Graph
 
-    /// The graph that the members share.
-    public nonisolated let graph: Graph
-
     private let eventLoop: any EventLoop
     private let reading: ReadingNode
     private var node: Node?

@@ -1,6 +1,6 @@
 import Foundation
-import FuzzTargets
-import Testing
+public import FuzzTargets
+public import Testing
 
 /// Every input that was ever worth keeping, given to its target again: those that cover it, and those that once broke it.
 @Suite struct CorpusTests {

@@ -147,6 +147,10 @@ extension Frame {
         case .ping(let id): "ping \(id)"
         case .pong(let id): "pong \(id)"
         case .bye: "bye"
+        case .neighbours(let forwards, let ids): "neighbours \(forwards) \(ids)"
+        case .presence(let sealed): "presence \(sealed.hexadecimal)"
+        case .forward(let peer, let datagram): "forward \(peer) \(datagram.hexadecimal)"
+        case .forwarded(let datagram): "forwarded \(datagram.hexadecimal)"
         }
     }
 }
