@@ -54,7 +54,8 @@ func fuzzDHTNode(_ bytes: [UInt8]) throws {
             var response = KRPCResponse(sender: .random(using: &entropy))
             response.hasNodes = true
             for _ in 0..<script.choice(9) {
-                let address = TransportAddress(.v4(0x0b00_0000 | UInt32(script.byte())), port: 1 + UInt16(script.byte()))
+                let address = TransportAddress(
+                    .v4(0x0b00_0000 | UInt32(script.byte())), port: 1 + UInt16(script.byte()))
                 response.nodes.append(NodeContact(id: .random(using: &entropy), address: address))
             }
             response.token = [1]
