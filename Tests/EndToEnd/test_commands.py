@@ -117,7 +117,7 @@ def test_a_broken_identity_is_left_alone(tmp_path: Path, content: str) -> None:
         (["serve", "--port", "0", "--data", "/proc/no"], 74, "--data"),
         (["invite", ""], 64, "name"),
         (["invite", "magnet:?xt=urn:btih:" + "0" * 40], 64, "magnet"),
-        (["invite", "meadow", "--tracker", "udp://a.example:1"], 64, "--tracker"),
+        (["invite", "meadow", "--tracker", "ftp://a.example:1"], 64, "--tracker"),
         (["invite", "meadow", "--relay", "a.example"], 64, "--relay"),
         (["invite", "meadow", "--secret", ""], 64, "--secret"),
         (["invite", "x" * 70_000], 64, "shorter"),

@@ -61,7 +61,7 @@ async def test_each_finds_what_the_other_left(
     topic = Topic(name)
     # libtorrent announces a socket of ours, which then is said hello to; and leaves what is no presence record in each slot.
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as announced:
-        announced.bind(("127.0.0.1", 0))
+        announced.bind((libtorrent[0].address, 0))  # the DHT keeps the announcer's own address
         announced.setblocking(False)
         libtorrent[0].announce(topic.rendezvous, announced.getsockname()[1])
         for slot in range(SLOTS):

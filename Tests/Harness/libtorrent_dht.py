@@ -84,9 +84,17 @@ class LibtorrentNode:
         raise TimeoutError("no such item")
 
     async def immutable(self, target: Any, timeout: float = 30) -> Any:
-        """An item that never changes."""
-        self.session.dht_get_immutable_item(target)
-        return (await self.alert(lt.dht_immutable_item_alert, timeout)).item
+        """An item that never changes, asked for until it has been put."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            self.session.dht_get_immutable_item(target)
+            try:
+                alert = await self.alert(lt.dht_immutable_item_alert, timeout=5)
+            except TimeoutError:
+                continue
+            if alert.item:
+                return alert.item
+        raise TimeoutError("no such item")
 
     def close(self) -> None:
         del self.session
