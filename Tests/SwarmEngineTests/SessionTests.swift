@@ -86,6 +86,20 @@ private struct Pair {
 }
 
 @Suite struct SessionTests {
+    @Test func thePathIsToldAlsoAfterAPacketOfAPathThatIsNotOpen() {
+        var session = Session(configuration: .init(), outbound: Outbound(stream: 1))
+        session.receive([.ping(id: 1)], on: .mesh, now: .zero)
+        session.pathOpened(.connection, now: .zero)
+        var told: [PathKind] = []
+        while let event = session.pollEvent() {
+            switch event {
+            case .up(let path), .pathChanged(let path, _): told.append(path)
+            default: break
+            }
+        }
+        #expect(told == [.mesh, .direct])
+    }
+
     @Test func theFirstMessageArrivesWithTheFirstPacket() throws {
         var pair = Pair(seed: 1)
         _ = pair.sessions[0].send(.text("hello"))

@@ -37,6 +37,8 @@ struct Session {
     private(set) var isUp = false
     /// What messages are sent on now.
     private(set) var carrier: Carrier?
+    /// The path that the application was told of last.
+    private var toldPath: PathKind?
     private(set) var lastHeard: Instant?
     private var acknowledgementDue: [Carrier: Instant] = [:]
     private var pongs: [(carrier: Carrier, id: UInt64)] = []
@@ -84,7 +86,7 @@ struct Session {
     mutating func connectionMoved(to path: PathKind, rtt: Duration?) {
         guard path != connectionPath else { return }
         connectionPath = path
-        if carrier == .connection, isUp { events.append(.pathChanged(path, rtt: rtt)) }
+        tellPath(rtt: rtt)
     }
 
     /// The way messages go now; `nil` while there is none.
@@ -123,10 +125,13 @@ struct Session {
         self[kind].heard(now: now)
         if kind != .connection { self[kind].trust(now: now) }
         if !isUp {
-            isUp = true
             carrier = nil
-            chooseCarrier(announce: false, now: now)
-            events.append(.up(path(of: carrier ?? kind)))
+            chooseCarrier(now: now)
+            isUp = true
+            // What comes by a path that is not open at this end tells of it all the same.
+            let path = path(of: carrier ?? kind)
+            toldPath = path
+            events.append(.up(path))
         }
         for frame in frames { receive(frame, on: kind, now: now) }
         if let stream = inbound.stream, inbound.durableNext > inbound.committed,
@@ -293,15 +298,20 @@ struct Session {
 
     /// The best path that may be trusted, else the best that there is. A relay is made for carrying what others say; a member
     /// is not, so it comes last.
-    private mutating func chooseCarrier(announce: Bool = true, now: Instant) {
+    private mutating func chooseCarrier(now: Instant) {
         let best =
             Carrier.allCases.first { self[$0].isTrusted(now: now) }
             ?? Carrier.allCases.first { self[$0].isOpen && !self[$0].isSuspect }
             ?? Carrier.allCases.first { self[$0].isOpen }
         guard let best, best != carrier else { return }
-        let moved = carrier != nil
         carrier = best
-        if announce, moved, isUp { events.append(.pathChanged(path(of: best), rtt: self[best].smoothedRTT)) }
+        tellPath(rtt: self[best].smoothedRTT)
+    }
+
+    private mutating func tellPath(rtt: Duration?) {
+        guard isUp, let path, path != toldPath else { return }
+        toldPath = path
+        events.append(.pathChanged(path, rtt: rtt))
     }
 
     private mutating func appendData(to packet: inout [UInt8], on kind: Carrier, room: Int) -> UInt64? {
