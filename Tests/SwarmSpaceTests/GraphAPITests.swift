@@ -19,22 +19,31 @@ import Testing
         try await Graph.connect(relays: [stage.url], dataDirectory: directory.map { stage.path($0) })
     }
 
-    @Test func valuesLinksAndDeletion() async throws {
+    /// A write reaches others when it does: waits until it has.
+    private func arrives(_ value: GraphValue, at reference: GraphReference) async {
+        #expect(await reference.changes().first { $0 == value } == value)
+    }
+
+    @Test(.timeLimit(.minutes(1))) func valuesLinksAndDeletion() async throws {
         let stage = try await Stage.set()
         let (alice, bob) = (try await graph(stage), try await graph(stage))
         #expect(try await bob["room"]["title"].value() == nil)
         try await alice["room"]["title"].put("Meadow")
         try await alice["room"]["size"].put(4.5)
+        await arrives("Meadow", at: bob["room"]["title"])
+        await arrives(4.5, at: bob["room"]["size"])
         #expect(try await bob["room"]["title"].value() == "Meadow")
         #expect(try await bob["room"]["size"].value()?.number == 4.5)
         #expect(try await bob["room"].node() == ["title": "Meadow", "size": 4.5])
         // What is written through keys that link nowhere makes the nodes on the way.
         try await alice["room"]["owner"]["name"].put("Alice")
+        await arrives("Alice", at: bob["room"]["owner"]["name"])
         #expect(try await bob["room"]["owner"]["name"].value() == "Alice")
         #expect(try await bob["room"]["owner"].value() == .link("room/owner"))
         try await bob["mine"]["best"].put(bob["room"])
-        #expect(try await alice["mine"]["best"]["title"].value() == "Meadow")
+        await arrives("Meadow", at: alice["mine"]["best"]["title"])
         try await alice["room"]["title"].put(nil)
+        await arrives(.null, at: bob["room"]["title"])
         #expect(try await bob["room"]["title"].value() == .null)
         #expect(try await bob["room"].node()["title"] == nil)
         await #expect(throws: GraphError.invalidName) { try await alice[""]["k"].put(1) }
@@ -50,11 +59,12 @@ import Testing
         await stage.strike()
     }
 
-    @Test func ownTypesAndSets() async throws {
+    @Test(.timeLimit(.minutes(1))) func ownTypesAndSets() async throws {
         let stage = try await Stage.set()
         let (alice, bob) = (try await graph(stage), try await graph(stage))
         let rose = Plant(name: "rose", isTall: false, place: .init(bed: 3, row: "north"))
         try await alice["rose"].put(rose)
+        await arrives(3, at: bob["rose"]["place"]["bed"])
         #expect(try await bob["rose"].value(as: Plant.self) == rose)
         #expect(try await bob["rose"]["place"]["bed"].value() == 3)
         #expect(try await bob["rose"]["place"].value(as: Plant.Place.self) == rose.place)
@@ -110,7 +120,7 @@ import Testing
         await stage.strike()
     }
 
-    @Test func usersSignInAndAllow() async throws {
+    @Test(.timeLimit(.minutes(1))) func usersSignInAndAllow() async throws {
         let stage = try await Stage.set()
         let (first, second) = (try await graph(stage), try await graph(stage))
         let alice = try await first.create(alias: "alice", passphrase: "correct horse")
@@ -121,7 +131,7 @@ import Testing
         }
         let again = try await second.auth(alias: "alice", passphrase: "correct horse")
         #expect(again.publicKey == alice.publicKey)
-        #expect(try await again["profile"]["name"].value() == "Alice")
+        await arrives("Alice", at: again["profile"]["name"])
         #expect(try await second.user(alice.publicKey)["profile"]["name"].author() == alice.publicKey)
         // Others do not write there, unless they are allowed to.
         let bob = try await second.create(alias: "bob", passphrase: "staple battery")
@@ -132,7 +142,7 @@ import Testing
         try await alice["inbox"]["welcome"].put("write here")
         let certificate = alice.certify([bob.publicKey], prefix: "inbox")
         try await bob.writing(to: inbox["hello"], certificate: certificate).put("from Bob")
-        #expect(try await alice["inbox"]["hello"].value() == "from Bob")
+        await arrives("from Bob", at: alice["inbox"]["hello"])
         #expect(try await alice["inbox"]["hello"].author() == bob.publicKey)
         let elsewhere = bob.writing(to: second.user(alice.publicKey)["name"], certificate: certificate)
         await #expect { try await elsewhere.put("x") } throws: {

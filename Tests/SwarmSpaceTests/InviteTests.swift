@@ -19,10 +19,10 @@ import Testing
     @Test func aLinkNamesTrackersAndRelays() throws {
         let invite = try Invite(
             "MAGNET:?xt=urn:btih:\(Self.hash)&dn=the%20meadow&tr=wss%3A%2F%2Ft.example%2F&tr=udp%3A%2F%2Ft.example%3A80"
-                + "&tr=https%3A%2F%2Ft.example%2Fannounce&x.gun=https%3A%2F%2Fr.example%2Fgun&x.gun=gopher%3A%2F%2Fr.example"
+                + "&tr=https%3A%2F%2Ft.example%2Fannounce&tr=ftp%3A%2F%2Ft.example%2F&x.gun=https%3A%2F%2Fr.example%2Fgun&x.gun=gopher%3A%2F%2Fr.example"
         )
         #expect(invite.name == "the meadow")
-        #expect(invite.trackers == ["wss://t.example/"])
+        #expect(invite.trackers == ["wss://t.example/", "udp://t.example:80", "https://t.example/announce"])
         #expect(invite.relays == ["https://r.example/gun"])
         #expect(invite.topic.infoHash.description == Self.hash)
     }
@@ -40,7 +40,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("tracker", "ws://127.0.0.1:1/", "http://127.0.0.1:1/"),
+        ("tracker", "ws://127.0.0.1:1/", "ftp://127.0.0.1:1/"),
+        ("tracker", "udp://t.example:80", "t.example:80"),
         ("tracker", "wss://t.example", "not a url"),
         ("relay", "http://r.example/gun", "ftp://r.example/gun"),
         ("relay", "wss://r.example", "r.example"),
