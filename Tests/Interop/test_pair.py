@@ -178,7 +178,7 @@ async def test_an_unknown_option_is_bad_usage(node_host) -> None:
 async def test_restarts_from_both_sides_in_turn_do_not_end_the_connection(make_peer, kind: str) -> None:
     """Each restart is answered in turn, the next begins before the last is through; the later credentials are in use.
 
-    With Firefox one run in four ends in `failed` on its side (docs/status.md); single restarts are in the scenarios.
+    With Firefox it can end in `failed` on its side (docs/status.md tells why); single restarts are in the scenarios.
     """
     ours, other = await make_peer("ours", answering=False), await make_peer(kind, answering=True)
     await connect(ours, other)
