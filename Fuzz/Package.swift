@@ -34,7 +34,7 @@ let package = Package(
         .target(name: "DTLS", dependencies: ["SwarmBase", "COpenSSL"], swiftSettings: house),
         .target(name: "SCTP", dependencies: ["SwarmBase", "CChecksum", crypto], swiftSettings: house),
         .target(name: "Gun", dependencies: ["SwarmBase", "JSON", "SEA"], swiftSettings: house),
-        .target(name: "Tracker", dependencies: ["SwarmBase", "JSON", "Magnet"], swiftSettings: house),
+        .target(name: "Tracker", dependencies: ["SwarmBase", "JSON", "Bencode", "Magnet"], swiftSettings: house),
         .target(name: "DHT", dependencies: ["SwarmBase", "Bencode", "CChecksum", crypto], swiftSettings: house),
         .target(name: "WebRTC", dependencies: ["SwarmBase", "ICE", "DTLS", "SCTP"], swiftSettings: house),
         .target(

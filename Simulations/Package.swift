@@ -33,16 +33,16 @@ let package = Package(
         .target(name: "ICE", dependencies: ["SwarmBase", crypto], swiftSettings: house),
         .target(name: "DTLS", dependencies: ["SwarmBase", "COpenSSL"], swiftSettings: house),
         .target(name: "SCTP", dependencies: ["SwarmBase", "CChecksum", crypto], swiftSettings: house),
+        .target(name: "WebRTC", dependencies: ["SwarmBase", "ICE", "DTLS", "SCTP"], swiftSettings: house),
         .target(name: "Gun", dependencies: ["SwarmBase", "JSON", "SEA"], swiftSettings: house),
         .target(name: "DHT", dependencies: ["SwarmBase", "Bencode", "CChecksum", crypto], swiftSettings: house),
-        .target(
-            name: "Tracker", dependencies: ["SwarmBase", "JSON", "Bencode", "Magnet"], swiftSettings: house),
-        .target(name: "WebRTC", dependencies: ["SwarmBase", "ICE", "DTLS", "SCTP"], swiftSettings: house),
+        .target(name: "Tracker", dependencies: ["SwarmBase", "JSON", "Bencode", "Magnet"], swiftSettings: house),
         .target(
             name: "SwarmEngine",
             dependencies: [
                 "SwarmBase", "JSON", "Bencode", "Magnet", "SEA", "ICE", "DTLS", "SCTP", "WebRTC", "Gun", "DHT",
-                "Tracker", crypto, cryptoExtras, .product(name: "DequeModule", package: "swift-collections"),
+                "Tracker",
+                crypto, cryptoExtras, .product(name: "DequeModule", package: "swift-collections"),
             ],
             swiftSettings: house),
         .target(
