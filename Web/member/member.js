@@ -9,8 +9,8 @@ import { Negotiation } from "../signaling/negotiation.js";
 const SLOTS = 48;
 /** How long a conversation must be idle before its slots are cleared, in milliseconds. */
 const IDLE = 10_000;
-/** Our states in inboxes are that much behind the clock (docs/protocol.md, "Inbox"). */
-const BEHIND = 60_000;
+/** The states of our own keys are that much behind the clock, in milliseconds (docs/protocol.md, "Inbox"). */
+export const STATE_LAG = 150_000;
 
 /** The keys that datagrams to one member use, in turn, in its inbox soul. */
 export class RelaySlots {
@@ -36,7 +36,7 @@ export class RelaySlots {
   }
 
   #state(wall) {
-    this.#lastState = Math.max(this.#lastState + 0.001, wall - BEHIND);
+    this.#lastState = Math.max(this.#lastState + 0.001, wall - STATE_LAG);
     return this.#lastState;
   }
 }

@@ -2,6 +2,7 @@
 
 import { base64url, fromBase64url, Refusal } from "../base/bytes.js";
 import { StateClock } from "../gun/graph.js";
+import { STATE_LAG } from "./member.js";
 import { EnvelopeCipher } from "../sealing/envelope.js";
 import { openPresence, sealPresence } from "../sealing/presence.js";
 
@@ -84,7 +85,7 @@ export class Presence {
   async publish() {
     const { gun, topic } = this.#engine;
     const [record, tag, soul] = await Promise.all([this.sealed(), this.tag(), topic.presenceSoul(dayOf(this.#engine.wall()))]);
-    gun.put(soul, [[tag, base64url(record)]], this.#states.next(this.#engine.wall() - 1_000), true);
+    gun.put(soul, [[tag, base64url(record)]], this.#states.next(this.#engine.wall() - STATE_LAG), true);
   }
 
   async #followDays() {
