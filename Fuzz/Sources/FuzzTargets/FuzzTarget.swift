@@ -43,6 +43,8 @@ public struct FuzzTarget: Sendable {
         FuzzTarget("dht", upTo: 4096, fuzzDHTNode),
         FuzzTarget("tracker-server", upTo: 4096, fuzzTrackerServer),
         FuzzTarget("tracker-client", upTo: 4096, fuzzTrackerClient),
+        FuzzTarget("udp-tracker", upTo: 4096, fuzzUDPTracker),
+        FuzzTarget("http-tracker", upTo: 4096, fuzzHTTPTracker),
     ]
 }
 
