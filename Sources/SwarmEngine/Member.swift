@@ -13,7 +13,9 @@ final class Member {
     var heardOfAt: Instant
     /// Away, and without a fresh record: neither dialled nor written to until something is heard of it.
     var isDormant = false
-    var cipher: EnvelopeCipher?
+    var cipher: SessionCipher?
+    /// Under which names the engine finds the cipher.
+    var keyIDs: Set<UInt64> = []
     /// The member's present run has answered us: it holds our presence record, which need not go with each datagram.
     var knowsUs = false
     /// The application has been told that the session is up.

@@ -187,6 +187,7 @@ extension SwarmEngine {
         do {
             let frames = try Frame.parse(packet)
             if configuration.sendsOnConnections { member.session.receive(frames, on: .connection, now: now) }
+            takeRekeying(frames, from: member, now: now)
             receiveMesh(frames, from: member, now: now)
         } catch {
             refuse(error)

@@ -197,11 +197,11 @@ extension SwarmEngine {
         if !isFirst { endRun(of: member, now: now) }
         do {
             // A nanosecond for each packet: never used up, and never used before.
-            let cipher = try EnvelopeCipher(
-                own: sessionKey, ownID: peerID, peer: key, peerID: member.peer, topic: topic,
-                firstCounter: UInt64(max(0, (now - startedAt).nanosecondsClamped)))
-            sessionKeys[cipher.peerKeyID] = member.peer
-            member.cipher = cipher
+            member.cipher = try SessionCipher(
+                own: sessionKey, peer: key, parties: SessionParties(own: peerID, peer: member.peer, topic: topic),
+                identity: identity, configuration: configuration.rekeying,
+                firstCounter: UInt64(max(0, (now - startedAt).nanosecondsClamped)), now: now)
+            noteKeys(of: member)
             openMailbox(of: member, with: key)
         } catch {
             refuse(error)
@@ -241,8 +241,8 @@ extension SwarmEngine {
     }
 
     private mutating func forgetKeys(of member: Member) {
-        if let cipher = member.cipher { sessionKeys[cipher.peerKeyID] = nil }
         member.cipher = nil
+        noteKeys(of: member)
         dht?.closeMailbox(of: member.peer)
     }
 }

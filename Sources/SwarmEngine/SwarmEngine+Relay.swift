@@ -88,8 +88,9 @@ extension SwarmEngine {
             let member = members[peer], member.cipher != nil
         else { throw .notForUs }
         if member.blocked.contains(path) { return }
-        guard let packet = try member.cipher?.open(envelope) else { throw .notForUs }
+        guard let packet = try member.cipher?.open(envelope, now: now) else { throw .notForUs }
         let frames = try Frame.parse(packet)
+        takeRekeying(frames, from: member, now: now)
         member.knowsUs = true
         guard configuration.paths.contains(path) else { return }
         wake(member, now: now)

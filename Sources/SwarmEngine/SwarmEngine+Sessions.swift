@@ -103,6 +103,8 @@ extension SwarmEngine {
             switch event {
             case .up(let path):
                 member.isAnnounced = true
+                if member.cipher?.epoch == 0 { member.cipher?.begin(now: now) }
+                runRekeying(with: member, now: now)
                 wake(member, now: now)
                 member.negotiation.hurry(now: now)
                 if let resend = member.resend, resend.count > 1 { member.resend?.at = now }

@@ -264,6 +264,7 @@ public struct SwarmEngine: ~Copyable {
         }
         for member in Array(members.values) {
             member.session.handleTimeout(now: now)
+            runRekeying(with: member, now: now)
             negotiate(with: member, now: now)
             if let at = member.slots.clearAt, now >= at { clearInbox(of: member, now: now) }
             rest(member, now: now)
@@ -287,6 +288,7 @@ public struct SwarmEngine: ~Copyable {
             next = .earlier(next, member.session.nextTimeout)
             next = .earlier(next, negotiationTimeout(of: member))
             next = .earlier(next, member.slots.clearAt)
+            if member.session.isUp { next = .earlier(next, member.cipher?.nextTimeout) }
         }
         return next
     }

@@ -32,6 +32,7 @@ public struct SwarmEngineConfiguration: Sendable {
     public var mostOpenOffers = 50
     public var session = SessionConfiguration()
     public var mesh = MeshConfiguration()
+    public var rekeying = RekeyingConfiguration()
 
     public init() {}
 

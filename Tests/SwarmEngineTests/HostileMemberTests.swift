@@ -84,9 +84,10 @@ import Testing
         let (alice, bob) = (try swarm.addNode(name: "alice"), try swarm.addNode(name: "bob"))
         let carol = try swarm.addNode(name: "carol")
         swarm.run(for: .seconds(3))
-        var toBob = try EnvelopeCipher(
-            own: alice.engine.sessionKey, ownID: alice.id, peer: bob.engine.sessionKey.publicKey, peerID: bob.id,
-            topic: topic)
+        let keys = try EnvelopeKeys(
+            own: alice.engine.sessionKey, peer: bob.engine.sessionKey.publicKey,
+            parties: SessionParties(own: alice.id, peer: bob.id, topic: topic))
+        var toBob = EnvelopeCipher(keys)
         let envelope = try toBob.seal(Session.byePacket())
         inject(.envelope(envelope), "a", to: carol, in: swarm)
         #expect(carol.engine.refusals == [.notForUs: 1])

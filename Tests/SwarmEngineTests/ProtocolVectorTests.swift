@@ -90,7 +90,7 @@ import Testing
                     sealed: $1.hexadecimal)
             },
             envelopes: try [("alice", "bob", 0), ("bob", "alice", 41)].map { try envelope($0, $1, counter: $2) },
-            signals: signals,
+            rekeying: try rekeying(), signals: signals,
             frames: Self.packets.map { frames in
                 var packet: [UInt8] = []
                 for frame in frames { frame.write(to: &packet) }
@@ -128,13 +128,76 @@ import Testing
     private func envelope(_ from: String, _ to: String, counter: UInt64) throws -> ProtocolVectors.EnvelopeVector {
         let members = ["alice": try Self.alice.get(), "bob": try Self.bob.get()]
         let (sender, receiver) = (try #require(members[from]), try #require(members[to]))
-        var cipher = try EnvelopeCipher(
-            own: sender.session, ownID: sender.id, peer: receiver.session.publicKey, peerID: receiver.id,
-            topic: topic(), firstCounter: counter)
+        let keys = try EnvelopeKeys(
+            own: sender.session, peer: receiver.session.publicKey,
+            parties: SessionParties(own: sender.id, peer: receiver.id, topic: topic()))
+        var cipher = EnvelopeCipher(keys, firstCounter: counter)
         let packet = Array("a packet from \(from)".utf8)
         return ProtocolVectors.EnvelopeVector(
             sender: from, receiver: to, keyID: String(cipher.keyID, radix: 16), counter: counter,
             packet: packet.hexadecimal, envelope: try cipher.seal(packet).hexadecimal)
+    }
+
+    private func rekeying() throws -> ProtocolVectors.RekeyingVector {
+        let members = ["alice": try Self.alice.get(), "bob": try Self.bob.get()]
+        let names = try members.keys.sorted { try #require(members[$0]).id < #require(members[$1]).id }
+        let (lower, higher) = (try #require(members[names[0]]), try #require(members[names[1]]))
+        var entropy = Entropy.seed(3)
+        let (x, y) = (
+            SessionKeyPair(try P256.KeyAgreement.PrivateKey(rawRepresentation: entropy.bytes(32))),
+            SessionKeyPair(try P256.KeyAgreement.PrivateKey(rawRepresentation: entropy.bytes(32)))
+        )
+        let ofLower = SessionParties(own: lower.id, peer: higher.id, topic: try topic())
+        let ofHigher = SessionParties(own: higher.id, peer: lower.id, topic: try topic())
+        let first = try EnvelopeKeys(own: lower.session, peer: higher.session.publicKey, parties: ofLower)
+        let offered = RekeyFrame.offered(ofLower, keyID: first.sendID, epoch: 1, key: x.publicKey)
+        let answered = RekeyFrame.answered(
+            ofLower, keyID: first.sendID, epoch: 1, offered: x.publicKey, key: y.publicKey)
+        func packet(_ frame: RekeyFrame) -> String {
+            var bytes: [UInt8] = []
+            Frame.rekeying(frame).write(to: &bytes)
+            return bytes.hexadecimal
+        }
+        func envelope(
+            _ from: Int, _ own: SessionKeyPair, _ peer: SessionKeyPair, _ parties: SessionParties
+        ) throws -> ProtocolVectors.EnvelopeVector {
+            let keys = try EnvelopeKeys(
+                own: own, peer: peer.publicKey, root: first.root, epoch: 1, parties: parties)
+            var cipher = EnvelopeCipher(keys)
+            let text = Array("after rekeying, from \(names[from])".utf8)
+            return ProtocolVectors.EnvelopeVector(
+                sender: names[from], receiver: names[1 - from], keyID: String(keys.sendID, radix: 16), counter: 0,
+                packet: text.hexadecimal, envelope: try cipher.seal(text).hexadecimal)
+        }
+        return ProtocolVectors.RekeyingVector(
+            lower: names[0], lowerPrivate: Array(x.privateKey.rawRepresentation).hexadecimal,
+            lowerPublic: x.publicKey.rawRepresentation.hexadecimal,
+            higherPrivate: Array(y.privateKey.rawRepresentation).hexadecimal,
+            higherPublic: y.publicKey.rawRepresentation.hexadecimal,
+            offered: offered.hexadecimal, answered: answered.hexadecimal,
+            rekey: packet(.rekey(epoch: 1, key: x.publicKey, signature: try lower.identity.sign(offered))),
+            rekeyed: packet(.rekeyed(epoch: 1, key: y.publicKey, signature: try higher.identity.sign(answered))),
+            envelopes: [try envelope(0, x, y, ofLower), try envelope(1, y, x, ofHigher)])
+    }
+
+    @Test func theSignaturesOfAnExchangeVerify() throws {
+        let vector = try ProtocolVectors.load().rekeying
+        let members = ["alice": try Self.alice.get(), "bob": try Self.bob.get()]
+        let lower = try #require(members[vector.lower])
+        let higher = try #require(members.values.first { $0.id != lower.id })
+        for (packet, signer, signed) in [
+            (vector.rekey, lower, vector.offered), (vector.rekeyed, higher, vector.answered),
+        ] {
+            guard case .rekeying(let frame) = try Frame.parse(bytes(packet)).first else {
+                Issue.record("no frame of an exchange")
+                continue
+            }
+            switch frame {
+            case .rekey(1, _, let signature), .rekeyed(1, _, let signature):
+                #expect(signer.id.verifies(signature, of: try bytes(signed)))
+            default: Issue.record("another frame")
+            }
+        }
     }
 
     // MARK: Reading
@@ -150,6 +213,9 @@ import Testing
         #expect(vectors.names == made.names)
         #expect(vectors.envelopes == made.envelopes)
         #expect(vectors.frames == made.frames)
+        var rekeying = made.rekeying
+        (rekeying.rekey, rekeying.rekeyed) = (vectors.rekeying.rekey, vectors.rekeying.rekeyed)
+        #expect(vectors.rekeying == rekeying)
         for (a, b) in zip(vectors.topics, made.topics) {
             var b = b
             b.sealed = a.sealed

@@ -55,6 +55,25 @@ struct ProtocolVectors: Codable, Equatable {
         var envelope: String
     }
 
+    /// From epoch 0 of the two members to epoch 1.
+    struct RekeyingVector: Codable, Equatable {
+        /// Who has the lower PeerID.
+        var lower: String
+        /// The two fresh keys: private number, and x ‖ y.
+        var lowerPrivate: String
+        var lowerPublic: String
+        var higherPrivate: String
+        var higherPublic: String
+        /// What each signs.
+        var offered: String
+        var answered: String
+        /// Packets of one frame each.
+        var rekey: String
+        var rekeyed: String
+        /// In epoch 1.
+        var envelopes: [EnvelopeVector]
+    }
+
     struct SignalVector: Codable, Equatable {
         var kind: Int
         var timestamp: UInt64
@@ -87,6 +106,7 @@ struct ProtocolVectors: Codable, Equatable {
     var names: [NameVector]
     var presences: [PresenceVector]
     var envelopes: [EnvelopeVector]
+    var rekeying: RekeyingVector
     var signals: [SignalVector]
     var frames: [FrameVector]
     var trackerText: String
@@ -151,6 +171,11 @@ extension Frame {
         case .presence(let sealed): "presence \(sealed.hexadecimal)"
         case .forward(let peer, let datagram): "forward \(peer) \(datagram.hexadecimal)"
         case .forwarded(let datagram): "forwarded \(datagram.hexadecimal)"
+        case .rekeying(.rekey(let epoch, let key, let signature)):
+            "rekey \(epoch) \(key.rawRepresentation.hexadecimal) \(signature.hexadecimal)"
+        case .rekeying(.rekeyed(let epoch, let key, let signature)):
+            "rekeyed \(epoch) \(key.rawRepresentation.hexadecimal) \(signature.hexadecimal)"
+        case .rekeying(.switched(let epoch)): "switched \(epoch)"
         }
     }
 }

@@ -152,10 +152,14 @@ private func topic(secret: String? = nil) throws -> Topic {
     private func pair(_ alice: Keys, _ bob: Keys) throws -> (EnvelopeCipher, EnvelopeCipher) {
         let topic = try topic()
         return (
-            try EnvelopeCipher(
-                own: alice.session, ownID: alice.id, peer: bob.session.publicKey, peerID: bob.id, topic: topic),
-            try EnvelopeCipher(
-                own: bob.session, ownID: bob.id, peer: alice.session.publicKey, peerID: alice.id, topic: topic)
+            EnvelopeCipher(
+                try EnvelopeKeys(
+                    own: alice.session, peer: bob.session.publicKey,
+                    parties: SessionParties(own: alice.id, peer: bob.id, topic: topic))),
+            EnvelopeCipher(
+                try EnvelopeKeys(
+                    own: bob.session, peer: alice.session.publicKey,
+                    parties: SessionParties(own: bob.id, peer: alice.id, topic: topic)))
         )
     }
 

@@ -3,9 +3,8 @@ import SwarmBase
 
 /// Seals and opens the relayed packets of one pair of runs: AES-256-GCM, one key for each direction, a counter as nonce.
 ///
-/// Keys come from ECDH between the two runs' ephemeral keys (docs/protocol.md, "Envelope"): both sides know them as
-/// soon as they hold each other's presence record, with no round trip.
-struct EnvelopeCipher {
+/// The keys are those of one epoch: see ``SessionCipher``.
+struct EnvelopeCipher: Sendable {
     /// Names the key on the wire, so that the receiver finds it without knowing the sender.
     let keyID: UInt64
     /// The key id of what the peer sends.
@@ -16,29 +15,12 @@ struct EnvelopeCipher {
     private var window = ReplayWindow()
 
     /// - Parameter firstCounter: greater than any that was used before under these keys: the same two runs have the same
-    ///   keys, whenever they meet.
-    init(
-        own: SessionKeyPair, ownID: PeerID, peer: SessionPublicKey, peerID: PeerID, topic: Topic,
-        firstCounter: UInt64 = 0
-    ) throws(Refusal) {
-        guard let key = peer.key, let shared = try? own.privateKey.sharedSecretFromKeyAgreement(with: key) else {
-            throw .malformed
-        }
-        let ownFirst = ownID < peerID
-        let ids = ownFirst ? [ownID, peerID] : [peerID, ownID]
-        let keys = ownFirst ? [own.publicKey, peer] : [peer, own.publicKey]
-        let info =
-            Topic.label("session") + ids.flatMap(\.rawRepresentation) + keys.flatMap(\.rawRepresentation)
-        let derived = shared.hkdfDerivedSymmetricKey(
-            using: SHA256.self, salt: topic.id, sharedInfo: info, outputByteCount: 80)
-        var reader = ByteReader(derived.bytes)
-        guard let low = reader.bytes(32), let high = reader.bytes(32), let lowID: UInt64 = reader.integer(),
-            let highID: UInt64 = reader.integer()
-        else { throw .malformed }
-        sendKey = SymmetricKey(data: ownFirst ? low : high)
-        receiveKey = SymmetricKey(data: ownFirst ? high : low)
-        keyID = ownFirst ? lowID : highID
-        peerKeyID = ownFirst ? highID : lowID
+    ///   keys at their start, whenever they meet.
+    init(_ keys: EnvelopeKeys, firstCounter: UInt64 = 0) {
+        sendKey = keys.send
+        receiveKey = keys.receive
+        keyID = keys.sendID
+        peerKeyID = keys.receiveID
         nextCounter = firstCounter
     }
 
@@ -88,7 +70,7 @@ struct EnvelopeCipher {
 }
 
 /// Which counters were seen, as in RFC 6479: the highest, and a bit for each of the 1,024 below it.
-struct ReplayWindow {
+struct ReplayWindow: Sendable {
     private static let size: UInt64 = 1024
     private var highest: UInt64?
     private var bits = [UInt64](repeating: 0, count: Int(size / 64))

@@ -17,6 +17,8 @@ enum Frame: Equatable, Sendable {
     case forward(to: PeerID, [UInt8])
     /// A datagram that a neighbour of the sender handed it for us.
     case forwarded([UInt8])
+    /// A step to the keys of the next epoch.
+    case rekeying(RekeyFrame)
 
     /// The most neighbours that are told of.
     static let mostNeighbours = 256
@@ -66,6 +68,9 @@ enum Frame: Equatable, Sendable {
         case .forwarded(let datagram):
             type = 9
             body.append(datagram)
+        case .rekeying(let frame):
+            type = frame.type
+            frame.write(to: &body)
         }
         var header = ByteWriter(capacity: Self.overhead)
         header.integer(type)
@@ -130,7 +135,8 @@ enum Frame: Equatable, Sendable {
         case 9:
             self = .forwarded(reader.rest())
         default:
-            return nil
+            guard let frame = try RekeyFrame(type: type, reading: &reader) else { return nil }
+            self = .rekeying(frame)
         }
     }
 }

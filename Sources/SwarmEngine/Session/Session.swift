@@ -43,6 +43,8 @@ struct Session {
     private var acknowledgementDue: [Carrier: Instant] = [:]
     private var pongs: [(carrier: Carrier, id: UInt64)] = []
     private var wantsPing: Set<Carrier> = []
+    /// Frames of the engine's that go with the next packet.
+    private var asides: [Frame] = []
     private var isPaused = false
     /// How far `inboundAdvanced` has told of.
     private var reported: (stream: UInt64, next: UInt64)?
@@ -103,6 +105,7 @@ struct Session {
     /// The member runs anew (its session key changed): what was on its way to the former run is sent again.
     mutating func peerRestarted(now: Instant) {
         outbound.peerRestarted()
+        asides.removeAll()
         isUp = false
         if connection.isOpen { pathClosed(.connection, now: now) }
         for kind in [Carrier.relay, .mesh] where self[kind].isOpen { pathOpened(kind, now: now) }
@@ -118,6 +121,11 @@ struct Session {
 
     /// What was queued before this sequence number is kept, and may leave.
     mutating func release(before sequence: UInt64) { outbound.release(before: sequence) }
+
+    /// Has a frame go with the next packet, once: whoever says it repeats it when it is lost.
+    mutating func say(_ frame: Frame) {
+        if asides.count < 64 { asides.append(frame) }
+    }
 
     /// Takes the frames of one packet that came, authentic, by `kind`.
     mutating func receive(_ frames: [Frame], on kind: Carrier, now: Instant) {
@@ -217,6 +225,9 @@ struct Session {
             self[kind].sentPing(id: nextPingID, now: now)
             nextPingID += 1
         }
+        if carrier == kind {
+            while packet.count < Outbound.fragmentSize, !asides.isEmpty { asides.removeFirst().write(to: &packet) }
+        }
         let highest = appendData(to: &packet, on: kind, room: room)
         if let due = acknowledgementDue[kind], due <= now || !packet.isEmpty,
             let acknowledgement = inbound.acknowledgement(isPaused: isPaused)
@@ -277,7 +288,7 @@ struct Session {
         case .bye:
             isUp = false
             events.append(.bye)
-        case .neighbours, .presence, .forward, .forwarded:
+        case .neighbours, .presence, .forward, .forwarded, .rekeying:
             // The engine's.
             break
         }
