@@ -58,8 +58,8 @@ extension JSONValue {
 
 /// One pass over the bytes; recursion is bounded by the depth limit.
 struct JSONParser {
-    private let bytes: [UInt8]
-    private var index = 0
+    let bytes: [UInt8]
+    private(set) var index = 0
     private var depth: Int
     private var elements: Int
 
@@ -87,7 +87,7 @@ struct JSONParser {
     }
 
     /// The next byte that is not white space.
-    private mutating func token() throws(JSONError) -> UInt8 {
+    mutating func token() throws(JSONError) -> UInt8 {
         skipSpace()
         guard index < bytes.count else { throw .unexpectedEnd }
         return bytes[index]
@@ -95,8 +95,7 @@ struct JSONParser {
 
     private mutating func value() throws(JSONError) -> JSONValue {
         let first = try token()
-        elements -= 1
-        guard elements >= 0 else { throw .tooManyElements(offset: index) }
+        try count()
         switch first {
         case UInt8(ascii: "\""): return .text(try text())
         case UInt8(ascii: "{"): return .object(try object())
@@ -122,6 +121,12 @@ struct JSONParser {
         depth -= 1
         guard depth >= 0 else { throw .tooDeep(offset: index) }
         index += 1
+    }
+
+    /// Counts one value.
+    private mutating func count() throws(JSONError) {
+        elements -= 1
+        guard elements >= 0 else { throw .tooManyElements(offset: index) }
     }
 
     private mutating func array() throws(JSONError) -> [JSONValue] {
@@ -165,6 +170,104 @@ struct JSONParser {
                 return object
             default: throw .unexpectedByte(offset: index)
             }
+        }
+    }
+}
+
+// MARK: Steps over what is not wanted as a value
+extension JSONParser {
+    /// Enters an object or array.
+    mutating func enter() throws(JSONError) {
+        try count()
+        try descend()
+    }
+
+    /// Leaves it.
+    mutating func leave() {
+        depth += 1
+        index += 1
+    }
+
+    /// Steps over the byte that ``token()`` gave.
+    mutating func step() { index += 1 }
+
+    /// Steps over one value, as strictly as if it were parsed.
+    mutating func skip() throws(JSONError) {
+        switch try token() {
+        case UInt8(ascii: "\""):
+            try count()
+            _ = try skipText()
+        case UInt8(ascii: "{"): try skipAll(until: UInt8(ascii: "}"), named: true)
+        case UInt8(ascii: "["): try skipAll(until: UInt8(ascii: "]"), named: false)
+        default: _ = try value()
+        }
+    }
+
+    private mutating func skipAll(until end: UInt8, named: Bool) throws(JSONError) {
+        try enter()
+        if try token() == end { return leave() }
+        while true {
+            if named { _ = try name() }
+            try skip()
+            switch try token() {
+            case UInt8(ascii: ","): index += 1
+            case end: return leave()
+            default: throw .unexpectedByte(offset: index)
+            }
+        }
+    }
+
+    /// The name of a member and the colon behind it.
+    mutating func name() throws(JSONError) -> (range: Range<Int>, hasEscapes: Bool) {
+        guard try token() == UInt8(ascii: "\"") else { throw .unexpectedByte(offset: index) }
+        let name = try skipText()
+        guard try token() == UInt8(ascii: ":") else { throw .unexpectedByte(offset: index) }
+        index += 1
+        return name
+    }
+
+    /// A text that is a value: where it stands, without its quotes.
+    mutating func textValue() throws(JSONError) -> (range: Range<Int>, hasEscapes: Bool) {
+        try count()
+        return try skipText()
+    }
+
+    private mutating func skipText() throws(JSONError) -> (range: Range<Int>, hasEscapes: Bool) {
+        let start = index + 1
+        var hasEscapes = false
+        var place = start
+        while place < bytes.count {
+            let byte = bytes[place]
+            if byte >= 0x20, byte < 0x80, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") {
+                place += 1
+                continue
+            }
+            index = place
+            switch byte {
+            case UInt8(ascii: "\""):
+                index += 1
+                return (start..<place, hasEscapes)
+            case UInt8(ascii: "\\"):
+                hasEscapes = true
+                try skipEscape()
+            case ..<0x20: throw .controlCharacter(offset: index)
+            default: try multibyte(byte)
+            }
+            place = index
+        }
+        throw .unexpectedEnd
+    }
+
+    private mutating func skipEscape() throws(JSONError) {
+        guard index + 1 < bytes.count else { throw .unexpectedEnd }
+        let offset = index
+        index += 2
+        switch bytes[offset + 1] {
+        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"), UInt8(ascii: "b"), UInt8(ascii: "f"),
+            UInt8(ascii: "n"), UInt8(ascii: "r"), UInt8(ascii: "t"):
+            break
+        case UInt8(ascii: "u"): _ = try hexUnit(escapeAt: offset)
+        default: throw .invalidEscape(offset: offset)
         }
     }
 }

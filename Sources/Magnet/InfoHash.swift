@@ -5,19 +5,25 @@ import SwarmBase
 ///
 /// Ordered as an unsigned big-endian number.
 public struct InfoHash: Hashable, Sendable {
-    private let high: UInt64
-    private let middle: UInt64
-    private let low: UInt32
+    @usableFromInline let high: UInt64
+    @usableFromInline let middle: UInt64
+    @usableFromInline let low: UInt32
 
     /// The number of bytes.
     public static let byteCount = 20
 
     /// Makes an info-hash from exactly 20 bytes; `nil` for any other count.
+    @inlinable
     public init?(bytes: some Collection<UInt8>) {
         guard bytes.count == Self.byteCount else { return nil }
-        high = bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
-        middle = bytes.dropFirst(8).prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
-        low = bytes.dropFirst(16).reduce(0) { $0 << 8 | UInt32($1) }
+        var (high, middle, low) = (UInt64(0), UInt64(0), UInt32(0))
+        for byte in bytes {
+            // What leaves one word at its upper end comes into the next at its lower one.
+            high = high << 8 | middle >> 56
+            middle = middle << 8 | UInt64(low >> 24)
+            low = low << 8 | UInt32(byte)
+        }
+        (self.high, self.middle, self.low) = (high, middle, low)
     }
 
     /// Reads 40 hexadecimal digits in either case.

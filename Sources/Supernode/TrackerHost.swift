@@ -64,8 +64,10 @@ final class TrackerHost {
         defer { isDraining = false }
         while true {
             while let (link, frame) = nextFrame() {
-                links[link]?.send(text: frame)
-                noteBacklog(of: link)
+                guard let connection = links[link] else { continue }
+                connection.send(text: frame)
+                // It says so when it takes more again.
+                if !connection.isWritable { noteBacklog(of: link) }
             }
             guard let event = nextEvent() else { break }
             switch event {

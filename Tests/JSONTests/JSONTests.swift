@@ -109,12 +109,60 @@ import Testing
                 }
                 if bytes.isEmpty { bytes = [0] }
             }
-            guard let value = try? JSONValue(parsing: bytes) else { continue }
+            let fault = Self.scanned(bytes)
+            guard let value = try? JSONValue(parsing: bytes) else {
+                #expect(fault != nil, "seed \(seed) round \(round): \(String(decoding: bytes, as: UTF8.self))")
+                continue
+            }
+            #expect(fault == nil, "seed \(seed) round \(round): \(String(decoding: bytes, as: UTF8.self))")
             accepted += 1
             let again = try JSONValue(parsing: value.serialized())
             #expect(again.serialized() == value.serialized(), "seed \(seed) round \(round)")
         }
         #expect(accepted > 500)
+    }
+
+    /// What a scanner that passes over the whole text finds wrong with it.
+    private static func scanned(_ bytes: [UInt8], limits: JSONLimits = JSONLimits()) -> JSONError? {
+        do throws(JSONError) {
+            var scanner = try JSONScanner(bytes, limits: limits)
+            try scanner.skip()
+            try scanner.finish()
+            return nil
+        } catch { return error }
+    }
+
+    @Test func aScannerHasTheSameBounds() {
+        #expect(Self.scanned(Array("[[1]]".utf8), limits: JSONLimits(depth: 2)) == nil)
+        #expect(Self.scanned(Array("[[[1]]]".utf8), limits: JSONLimits(depth: 2)) == .tooDeep(offset: 2))
+        #expect(Self.scanned(Array("[1,2]".utf8), limits: JSONLimits(elements: 3)) == nil)
+        #expect(Self.scanned(Array("[1,2]".utf8), limits: JSONLimits(elements: 2)) == .tooManyElements(offset: 3))
+        #expect(Self.scanned(Array("[1,2]".utf8), limits: JSONLimits(bytes: 4)) == .tooLong)
+        #expect(Self.scanned(Array("1 1".utf8)) == .unexpectedByte(offset: 2))
+        #expect(Self.scanned(Array(#"["\q"]"#.utf8)) == .invalidEscape(offset: 2))
+    }
+
+    @Test func aScannerStepsThrough() throws {
+        let bytes = Array(##" {"a" : {"b":[1,[2],{}]}, "c\u0041":"x\n", "d":5, "e":["t"] } "##.utf8)
+        var scanner = try JSONScanner(bytes)
+        func raw(_ range: Range<Int>) -> String { String(decoding: bytes[range], as: UTF8.self) }
+        #expect(try scanner.enterObject() == true)
+        let first = try #require(try scanner.nextName())
+        #expect(scanner.matches(first, "a") && !scanner.matches(first, "b"))
+        #expect(raw(try scanner.skip()) == #"{"b":[1,[2],{}]}"#)
+        let second = try #require(try scanner.nextName())
+        #expect(second.hasEscapes && scanner.matches(second, "cA"))
+        let text = try #require(try scanner.text())
+        #expect(scanner.value(of: text) == "x\n")
+        _ = try scanner.nextName()
+        #expect(try scanner.text() == nil, "5 is passed over")
+        _ = try scanner.nextName()
+        #expect(try scanner.enterArray() == true)
+        #expect(try scanner.nextElement() == true)
+        #expect(try scanner.enterObject() == false, "a text is passed over")
+        #expect(try scanner.nextElement() == false)
+        #expect(try scanner.nextName() == nil)
+        try scanner.finish()
     }
 
     @Test func manyMembersStayFast() throws {

@@ -6,7 +6,16 @@ import SEA
 import SwarmBase
 
 func fuzzJSON(_ bytes: [UInt8]) throws {
-    guard let value = try? JSONValue(parsing: bytes) else { return }
+    let value = try? JSONValue(parsing: bytes)
+    do throws(JSONError) {
+        var scanner = try JSONScanner(bytes)
+        try scanner.skip()
+        try scanner.finish()
+    } catch {
+        if value != nil { throw FuzzFinding(description: "a scanner refuses what the parser takes: \(error)") }
+        return
+    }
+    guard let value else { throw FuzzFinding(description: "a scanner takes what the parser refuses") }
     let written = value.serialized()
     let again = try JSONValue(parsing: written, limits: JSONLimits(depth: 256, bytes: 1 << 24, elements: 1 << 24))
     // JavaScript reads 1e999 as infinity and writes that as null.

@@ -36,6 +36,9 @@ public final class WebSocketConnection {
     public private(set) var bytesReceived = 0
     public private(set) var bytesSent = 0
 
+    /// Twice NIO's default for a channel's write buffer, above which it is not writable.
+    private static let highWaterMark = 1 << 17
+
     let isClient: Bool
     private var channel: (any Channel)?
     private var reason: WebSocketCloseReason?
@@ -85,7 +88,9 @@ public final class WebSocketConnection {
     private func send(_ opcode: WebSocketOpcode, _ bytes: [UInt8]) -> Bool {
         eventLoop.assertInEventLoop()
         guard state == .open else { return false }
-        let waiting = bufferedBytes
+        // While the channel is writable less waits than NIO's high water mark: no need to ask how much.
+        let isShort = channel?.isWritable == true && configuration.maximumBufferedBytes > Self.highWaterMark
+        let waiting = isShort ? 0 : bufferedBytes
         guard waiting == 0 || waiting + bytes.count <= configuration.maximumBufferedBytes else {
             end(.slowReader)
             return false
@@ -298,16 +303,16 @@ extension WebSocketConnection {
         case .text: begin(frame, isText: true)
         case .binary: begin(frame, isText: false)
         case .continuation: carryOn(frame)
-        case .ping: write(.pong, Array(frame.unmaskedData.readableBytesView))
-        case .pong: receivedPong(Array(frame.unmaskedData.readableBytesView))
-        case .connectionClose: receivedClose(Array(frame.unmaskedData.readableBytesView))
+        case .ping: write(.pong, frame.unmaskedBytes)
+        case .pong: receivedPong(frame.unmaskedBytes)
+        case .connectionClose: receivedClose(frame.unmaskedBytes)
         default: violation(1002)
         }
     }
 
     private func begin(_ frame: WebSocketFrame, isText: Bool) {
         guard assembly == nil else { return violation(1002) }
-        let bytes = Array(frame.unmaskedData.readableBytesView)
+        let bytes = frame.unmaskedBytes
         if frame.fin { deliver(isText: isText, bytes) } else { assembly = (isText, bytes, 1) }
     }
 
@@ -317,7 +322,7 @@ extension WebSocketConnection {
         message.frames += 1
         guard message.bytes.count + frame.length <= configuration.maximumMessageBytes else { return violation(1009) }
         guard message.frames <= configuration.maximumFragments else { return violation(1008) }
-        message.bytes.append(contentsOf: frame.unmaskedData.readableBytesView)
+        message.bytes.append(contentsOf: frame.unmaskedBytes)
         if frame.fin { deliver(isText: message.isText, message.bytes) } else { assembly = message }
     }
 

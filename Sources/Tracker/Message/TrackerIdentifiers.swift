@@ -5,13 +5,16 @@ public import SwarmBase
 /// `peer_id`: the 20 bytes by which a tracker and its peers know one member of a swarm for one session. Not an
 /// identity: nothing proves it. Ordered bytewise.
 public struct TrackerPeerID: Hashable, Comparable, Sendable, CustomStringConvertible {
+    /// Held as another 20 bytes are: in three words, without an allocation.
+    private let value: InfoHash
+
     /// The 20 bytes in order.
-    public let bytes: [UInt8]
+    public var bytes: [UInt8] { value.bytes }
 
     /// `nil` unless there are exactly 20 bytes.
     public init?(bytes: some Collection<UInt8>) {
-        guard bytes.count == 20 else { return nil }
-        self.bytes = Array(bytes)
+        guard let value = InfoHash(bytes: bytes) else { return nil }
+        self.value = value
     }
 
     /// A new id: at most 20 bytes of `prefix` (BEP 20: client and version), the rest random letters and digits.
@@ -23,7 +26,7 @@ public struct TrackerPeerID: Hashable, Comparable, Sendable, CustomStringConvert
         return id
     }
 
-    public static func < (a: TrackerPeerID, b: TrackerPeerID) -> Bool { a.bytes.lexicographicallyPrecedes(b.bytes) }
+    public static func < (a: TrackerPeerID, b: TrackerPeerID) -> Bool { a.value < b.value }
 
     /// The bytes in hexadecimal.
     public var description: String { bytes.hexadecimal }

@@ -5,8 +5,7 @@ import Magnet
 extension JSONValue {
     /// Parses one message with the bounds of this protocol.
     static func trackerMessage(_ frame: [UInt8], maximumByteCount: Int) -> JSONObject? {
-        let limits = JSONLimits(depth: 16, bytes: maximumByteCount, elements: 2000)
-        return (try? JSONValue(parsing: frame, limits: limits))?.object
+        (try? JSONValue(parsing: frame, limits: .tracker(bytes: maximumByteCount)))?.object
     }
 
     static func bytes(_ bytes: [UInt8]) -> JSONValue { .text(JSONText(latin1: bytes)) }
@@ -21,9 +20,14 @@ extension JSONValue {
     var offerID: TrackerOfferID? { text.flatMap(TrackerOfferID.init(text:)) }
 }
 
+extension JSONLimits {
+    /// The bounds of this protocol.
+    static func tracker(bytes: Int) -> JSONLimits { JSONLimits(depth: 16, bytes: bytes, elements: 2000) }
+}
+
 extension JSONText {
     /// The 20 bytes of a binary string; `nil` for any other text.
-    fileprivate var twentyBytes: [UInt8]? {
+    var twentyBytes: [UInt8]? {
         guard byteCount <= 40, let bytes = latin1Bytes, bytes.count == 20 else { return nil }
         return bytes
     }

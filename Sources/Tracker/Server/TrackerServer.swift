@@ -149,12 +149,14 @@ public struct TrackerServer: Sendable {
         }
         guard mayReceive(on: link, now: now) else { return }
         guard
-            let message = JSONValue.trackerMessage(frame, maximumByteCount: configuration.maximumMessageByteCount)
+            let message = ClientMessage(
+                frame, maximumByteCount: configuration.maximumMessageByteCount,
+                maximumOffers: configuration.offersPerAnnounce, maximumHashes: configuration.scrapeHashes)
         else { return fail(link, "invalid message", nil, nil, now: now) }
-        switch message["action"]?.text {
-        case "announce": announce(message, on: link, now: now)
-        case "scrape": scrape(message, on: link, now: now)
-        default: fail(link, "invalid action", nil, message["info_hash"]?.infoHash, now: now)
+        switch message.action {
+        case .announce: announce(message, on: link, now: now)
+        case .scrape: scrape(message, on: link, now: now)
+        case .other: fail(link, "invalid action", nil, message.infoHash, now: now)
         }
     }
 
@@ -230,41 +232,37 @@ public struct TrackerServer: Sendable {
         send(message, to: link)
     }
 
-    private mutating func announce(_ message: JSONObject, on link: TrackerLinkID, now: Instant) {
-        let infoHash = message["info_hash"]?.infoHash
-        guard let infoHash else { return fail(link, "invalid info_hash", "announce", nil, now: now) }
-        guard let peer = message["peer_id"]?.peerID else {
-            return fail(link, "invalid peer_id", "announce", infoHash, now: now)
-        }
-        if let answer = message["answer"]?.object {
-            return forward(answer, message, from: peer, in: infoHash, on: link, now: now)
+    private mutating func announce(_ message: ClientMessage, on link: TrackerLinkID, now: Instant) {
+        guard let infoHash = message.infoHash else { return fail(link, "invalid info_hash", "announce", nil, now: now) }
+        guard let peer = message.peerID else { return fail(link, "invalid peer_id", "announce", infoHash, now: now) }
+        if let answer = message.answerPlace {
+            return forward(answer, of: message, from: peer, in: infoHash, on: link, now: now)
         }
         counters.announces += 1
-        if let owner = swarms[infoHash]?.peers[peer]?.link, owner != link {
+        let known = swarms[infoHash]?.peers[peer]
+        if let owner = known?.link, owner != link {
             counters.takeoversRefused += 1
             return fail(link, "peer_id is in use", "announce", infoHash, isMalformed: false, now: now)
         }
-        let event = message["event"]?.text
-        if event == "stopped" {
-            if swarms[infoHash]?.peers[peer] != nil {
+        if message.event == .stopped {
+            if known != nil {
                 links[link]?.swarms[infoHash] = nil
                 removePeer(peer, from: infoHash)
             }
-            return reply(infoHash, to: link)
+            return reply(to: message, of: infoHash, on: link)
         }
         guard admit(peer, to: infoHash, on: link) else {
             counters.peersRefused += 1
             return fail(link, "too many peers", "announce", infoHash, isMalformed: false, now: now)
         }
         // `left` of null is a peer that does not know yet: WebTorrent without metadata.
-        let isComplete = event == "completed" || message["left"]?.number == 0
-        let wasComplete = swarms[infoHash]?.peers[peer]?.isComplete
+        let isComplete = message.event == .completed || message.isComplete
         swarms[infoHash, default: ServerSwarm()].announce(peer, on: link, isComplete: isComplete, now: now)
-        if event == "completed", wasComplete != true { swarms[infoHash]?.downloaded += 1 }
+        if message.event == .completed, known?.isComplete != true { swarms[infoHash]?.downloaded += 1 }
         links[link]?.swarms[infoHash] = peer
         scheduleSweep(now: now)
-        reply(infoHash, to: link)
-        if let offers = message["offers"]?.array { forward(offers, from: peer, in: infoHash, on: link, now: now) }
+        reply(to: message, of: infoHash, on: link)
+        if !message.offers.isEmpty { forwardOffers(of: message, from: peer, in: infoHash, on: link, now: now) }
     }
 
     /// Whether a peer is in the swarm or there is room for it. A socket is one peer in a swarm: another id replaces.
@@ -283,57 +281,75 @@ public struct TrackerServer: Sendable {
         return true
     }
 
-    private mutating func reply(_ infoHash: InfoHash, to link: TrackerLinkID) {
+    private mutating func reply(to message: ClientMessage, of infoHash: InfoHash, on link: TrackerLinkID) {
         let swarm = swarms[infoHash]
-        send(
-            [
-                "action": "announce", "info_hash": .bytes(infoHash.bytes),
-                "interval": .integer(Int(configuration.interval.components.seconds)),
-                "complete": .integer(swarm?.complete ?? 0), "incomplete": .integer(swarm?.incomplete ?? 0),
-            ], to: link)
+        var frame = Self.beginning(of: message, capacity: 192)
+        frame.append(contentsOf: #","interval":"#.utf8)
+        frame.append(decimal: Int(configuration.interval.components.seconds))
+        frame.append(contentsOf: #","complete":"#.utf8)
+        frame.append(decimal: swarm?.complete ?? 0)
+        frame.append(contentsOf: #","incomplete":"#.utf8)
+        frame.append(decimal: swarm?.incomplete ?? 0)
+        frame.append(UInt8(ascii: "}"))
+        transmits.append((link, frame))
+    }
+
+    /// What every message of this swarm begins with. What came as JSON leaves as the same JSON.
+    private static func beginning(of message: ClientMessage, capacity: Int) -> [UInt8] {
+        var frame: [UInt8] = []
+        frame.reserveCapacity(capacity)
+        frame.append(contentsOf: #"{"action":"announce","info_hash":"#.utf8)
+        frame.append(contentsOf: message.frame[message.infoHashPlace])
+        return frame
+    }
+
+    /// One peer's offer or answer for another.
+    private static func signal(
+        _ kind: String, _ place: Range<Int>, id: Range<Int>, of message: ClientMessage
+    ) -> [UInt8] {
+        var frame = beginning(of: message, capacity: 256 + place.count)
+        frame.append(contentsOf: #","peer_id":"#.utf8)
+        frame.append(contentsOf: message.frame[message.peerIDPlace])
+        frame.append(contentsOf: #","offer_id":"#.utf8)
+        frame.append(contentsOf: message.frame[id])
+        frame.append(contentsOf: ",\"".utf8)
+        frame.append(contentsOf: kind.utf8)
+        frame.append(contentsOf: "\":".utf8)
+        frame.append(contentsOf: message.frame[place])
+        frame.append(UInt8(ascii: "}"))
+        return frame
     }
 
     /// Gives each offer to one peer, drawn at random.
-    private mutating func forward(
-        _ offers: [JSONValue], from peer: TrackerPeerID, in infoHash: InfoHash, on link: TrackerLinkID, now: Instant
+    private mutating func forwardOffers(
+        of message: ClientMessage, from peer: TrackerPeerID, in infoHash: InfoHash, on link: TrackerLinkID, now: Instant
     ) {
-        let usable = offers.prefix(configuration.offersPerAnnounce).compactMap {
-            value -> (TrackerOfferID, JSONValue)? in
-            guard let id = value["offer_id"]?.offerID, let offer = value["offer"], offer["sdp"]?.text != nil else {
-                return nil
-            }
-            return (id, offer)
-        }
         let oldestOffer = now - configuration.answerWindow
         let receivers =
-            swarms[infoHash]?.draw(usable.count, using: &entropy) { id, receiver in
+            swarms[infoHash]?.draw(message.offers.count, using: &entropy) { id, receiver in
                 guard id != peer, receiver.link != link, let other = links[receiver.link] else { return false }
                 let isOwing =
                     receiver.delivered.count >= configuration.undeliveredAnswersPerPeer
                     && receiver.delivered.count { $0.at >= oldestOffer } >= configuration.undeliveredAnswersPerPeer
                 return other.backlog <= configuration.busyBacklog && !isOwing
             } ?? []
-        for ((offerID, offer), receiver) in zip(usable, receivers) {
+        for (offer, receiver) in zip(message.offers, receivers) {
             guard let other = swarms[infoHash]?.peers[receiver]?.link else { continue }
             swarms[infoHash]?.deliver(
-                ServerSwarm.Delivered(offerer: peer, link: link, offerID: offerID, at: now), to: receiver,
+                ServerSwarm.Delivered(offerer: peer, link: link, offerID: offer.id, at: now), to: receiver,
                 limit: configuration.undeliveredAnswersPerPeer)
-            send(
-                [
-                    "action": "announce", "info_hash": .bytes(infoHash.bytes), "peer_id": .bytes(peer.bytes),
-                    "offer_id": .text(offerID.text), "offer": offer,
-                ], to: other)
+            transmits.append((other, Self.signal("offer", offer.place, id: offer.idPlace, of: message)))
             counters.offersForwarded += 1
         }
     }
 
     /// Gives an answer to the peer whose offer it answers. There is no reply, also when there is nobody to give it to.
     private mutating func forward(
-        _ answer: JSONObject, _ message: JSONObject, from peer: TrackerPeerID, in infoHash: InfoHash,
+        _ answer: Range<Int>, of message: ClientMessage, from peer: TrackerPeerID, in infoHash: InfoHash,
         on link: TrackerLinkID, now: Instant
     ) {
-        guard swarms[infoHash]?.peers[peer]?.link == link, let offerer = message["to_peer_id"]?.peerID,
-            let offerID = message["offer_id"]?.offerID, answer["sdp"]?.text != nil,
+        guard swarms[infoHash]?.peers[peer]?.link == link, let offerer = message.toPeerID,
+            let offerID = message.offerID, message.isAnswerWhole,
             let delivered = swarms[infoHash]?.takeDelivered(
                 to: peer, from: offerer, offerID, window: configuration.answerWindow, now: now),
             swarms[infoHash]?.peers[offerer]?.link == delivered.link
@@ -341,22 +357,14 @@ public struct TrackerServer: Sendable {
             counters.answersRefused += 1
             return
         }
-        send(
-            [
-                "action": "announce", "info_hash": .bytes(infoHash.bytes), "peer_id": .bytes(peer.bytes),
-                "offer_id": .text(offerID.text), "answer": .object(answer),
-            ], to: delivered.link)
+        transmits.append((delivered.link, Self.signal("answer", answer, id: message.offerIDPlace, of: message)))
         counters.answersForwarded += 1
     }
 
-    private mutating func scrape(_ message: JSONObject, on link: TrackerLinkID, now: Instant) {
+    private mutating func scrape(_ message: ClientMessage, on link: TrackerLinkID, now: Instant) {
         counters.scrapes += 1
-        let hashes: [InfoHash]
-        switch message["info_hash"] {
-        case .text(let text): hashes = [JSONValue.text(text).infoHash].compactMap(\.self)
-        case .array(let values): hashes = values.prefix(configuration.scrapeHashes).compactMap(\.infoHash)
-        case nil: return fail(link, "full scrapes are not allowed", "scrape", nil, isMalformed: false, now: now)
-        default: hashes = []
+        guard let hashes = message.scraped else {
+            return fail(link, "full scrapes are not allowed", "scrape", nil, isMalformed: false, now: now)
         }
         guard !hashes.isEmpty else { return fail(link, "invalid info_hash", "scrape", nil, now: now) }
         var files = JSONObject()
@@ -374,4 +382,8 @@ public struct TrackerServer: Sendable {
                 "flags": ["min_request_interval": .integer(Int(configuration.interval.components.seconds))],
             ], to: link)
     }
+}
+
+extension [UInt8] {
+    fileprivate mutating func append(decimal number: Int) { append(contentsOf: String(number).utf8) }
 }

@@ -55,30 +55,44 @@ struct TrackerBench: AsyncParsableCommand {
         #if DEBUG
             output.note("swarm-space: this is a debug build; measure with 'swift build -c release'")
         #endif
-        let own = try ServeProcess()
-        defer { own.end() }
-        try await measure(own.tracker, process: own.pid, output)
+        let supernode = try ServeProcess()
+        defer { supernode.end() }
+        let own = try await measure(supernode.tracker, process: supernode.pid, output)
         for (index, text) in url.enumerated() {
-            try await measure(text, process: pid.indices.contains(index) ? pid[index] : nil, output)
+            let process = pid.indices.contains(index) ? pid[index] : nil
+            let figures = try await measure(text, process: process, output)
+            if !json, let ratio = own.advantage(over: figures) {
+                output.line("  ours: \((ratio * 10).rounded() / 10) times the announces by second of the processor")
+            }
         }
         await output.written()
     }
 
-    private func measure(_ text: String, process: Int32?, _ output: ConsoleOutput) async throws {
-        guard let url = WebSocketURL(text) else { return }
+    private func measure(_ text: String, process: Int32?, _ output: ConsoleOutput) async throws -> TrackerFigures {
         var figures = TrackerFigures(url: text)
+        guard let url = WebSocketURL(text) else { return figures }
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         let time = TimeAmount.milliseconds(Int64(seconds * 1000))
         let (rate, offers) = (rate, offers)
 
+        // What an idle connection holds: first of all, while the process has no memory left over from other loads.
+        let resident = process.map { ProcessMemory.resident(of: $0) }
+        var load = try await TrackerLoad.open(connections, to: url, perSwarm: 20, on: loop)
+        figures.connections = try await loop.flatSubmit { [load] in load.value.announceOnce(for: time) }.get()
+        if let resident, let after = process.map({ ProcessMemory.resident(of: $0) }), figures.connections > 0 {
+            figures.bytesPerConnection = Double(after - resident) / Double(figures.connections)
+            figures.residentBytes = after
+        }
+        try await close(load, on: loop)
+
         // How long an offer takes to its receiver.
-        var load = try await TrackerLoad.open(100, to: url, perSwarm: 20, on: loop)
+        load = try await TrackerLoad.open(300, to: url, perSwarm: 20, on: loop)
         figures.latencies = try await loop.flatSubmit { [load] in load.value.pace(rate, offers: offers, for: time) }
             .get()
-        try await loop.submit { [load] in load.value.close() }.get()
+        try await close(load, on: loop)
 
-        // As fast as it goes.
-        load = try await TrackerLoad.open(400, to: url, perSwarm: 20, on: loop)
+        // As fast as it goes; each offer is answered, and the answer brought back.
+        load = try await TrackerLoad.open(1_000, to: url, perSwarm: 20, on: loop)
         let before = process.flatMap(ServerProcess.cpu)
         let start = ContinuousClock.now
         let count = try await loop.flatSubmit { [load] in load.value.saturate(offers: offers, for: time) }.get()
@@ -87,19 +101,15 @@ struct TrackerBench: AsyncParsableCommand {
         if let before, let after = process.flatMap(ServerProcess.cpu), after > before {
             figures.announcesPerCPUSecond = Double(count) / (after - before)
         }
-        try await loop.submit { [load] in load.value.close() }.get()
-        try await Task.sleep(for: .milliseconds(500))
-
-        // What an idle connection holds.
-        let resident = process.map { ProcessMemory.resident(of: $0) }
-        load = try await TrackerLoad.open(connections, to: url, perSwarm: 20, on: loop)
-        figures.connections = try await loop.flatSubmit { [load] in load.value.announceOnce(for: time) }.get()
-        if let resident, let after = process.map({ ProcessMemory.resident(of: $0) }), figures.connections > 0 {
-            figures.bytesPerConnection = Double(after - resident) / Double(figures.connections)
-            figures.residentBytes = after
-        }
-        try await loop.submit { [load] in load.value.close() }.get()
+        try await close(load, on: loop)
         if json { output.line(figures.json.serialized()) } else { output.line(figures.text) }
+        return figures
+    }
+
+    /// Closes the connections and gives the server a moment to notice.
+    private func close(_ load: NIOLoopBound<TrackerLoad>, on loop: any EventLoop) async throws {
+        try await loop.submit { load.value.close() }.get()
+        try await Task.sleep(for: .seconds(1))
     }
 }
 
@@ -115,6 +125,12 @@ struct TrackerFigures {
     var residentBytes: Int?
 
     init(url: String) { self.url = url }
+
+    /// How many times the announces this one takes in a second of the processor.
+    func advantage(over other: TrackerFigures) -> Double? {
+        guard let announcesPerCPUSecond, let others = other.announcesPerCPUSecond, others > 0 else { return nil }
+        return announcesPerCPUSecond / others
+    }
 
     private func percentile(_ share: Double) -> Double {
         latencies.isEmpty ? 0 : latencies[min(latencies.count - 1, Int(Double(latencies.count) * share))]

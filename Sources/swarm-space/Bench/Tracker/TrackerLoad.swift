@@ -2,8 +2,8 @@ import NIOCore
 import SwarmBase
 import SwarmTransport
 
-/// Many WebTorrent clients in one process. They read no more of a message than the measurement needs, so that the load
-/// costs little beside what is measured.
+/// Many WebTorrent clients in one process. They announce, and answer what they are offered; they read no more of a message
+/// than that and the measurement need, so that the load costs little beside what is measured.
 ///
 /// Confined to its event loop.
 final class TrackerLoad {
@@ -129,31 +129,47 @@ final class TrackerLoad {
         }
     }
 
-    /// Every peer announces again as soon as it has its reply.
+    /// How many announces a peer makes as fast as it goes. With the answers to as many times five offers this stays within what
+    /// trackers take of one socket at once.
+    private static let announcesPerPeer = 35
+
+    /// Every peer announces again as soon as it has its reply, until each has made its announces or the time is over.
     ///
     /// - Returns: how many replies came.
     func saturate(offers: Int, for time: TimeAmount) -> EventLoopFuture<Int> {
+        announceEach(Self.announcesPerPeer, offers: offers, for: time)
+    }
+
+    private func announceEach(_ times: Int, offers: Int, for time: TimeAmount) -> EventLoopFuture<Int> {
         let promise = eventLoop.makePromise(of: Int.self)
         replies = 0
-        onReply = { [unowned self] in self.announce($0, offers: offers) }
-        for peer in peers { announce(peer, offers: offers) }
-        eventLoop.assumeIsolated().scheduleTask(in: time) { [unowned self] () -> Void in
-            self.onReply = nil
-            promise.succeed(self.replies)
+        let goal = peers.count * times
+        var left = Dictionary(uniqueKeysWithValues: peers.map { (ObjectIdentifier($0), times - 1) })
+        var isOver = false
+        func end() {
+            guard !isOver else { return }
+            isOver = true
+            onReply = nil
+            promise.succeed(replies)
         }
+        let limit = eventLoop.assumeIsolated().scheduleTask(in: time) { end() }
+        onReply = { [unowned self] peer in
+            if self.replies == goal {
+                limit.cancel()
+                return end()
+            }
+            guard let more = left[ObjectIdentifier(peer)], more > 0 else { return }
+            left[ObjectIdentifier(peer)] = more - 1
+            self.announce(peer, offers: offers)
+        }
+        for peer in peers { announce(peer, offers: offers) }
         return promise.futureResult
     }
 
     /// Every peer announces once.
     ///
     /// - Returns: how many had a reply within the time.
-    func announceOnce(for time: TimeAmount) -> EventLoopFuture<Int> {
-        let promise = eventLoop.makePromise(of: Int.self)
-        replies = 0
-        for peer in peers { announce(peer, offers: 0) }
-        eventLoop.assumeIsolated().scheduleTask(in: time) { [unowned self] () -> Void in promise.succeed(self.replies) }
-        return promise.futureResult
-    }
+    func announceOnce(for time: TimeAmount) -> EventLoopFuture<Int> { announceEach(1, offers: 0, for: time) }
 
     // MARK: Messages
 
@@ -176,6 +192,8 @@ final class TrackerLoad {
 
     private func received(_ bytes: [UInt8], _ peer: Peer) {
         guard let at = Self.position(of: Self.mark, in: bytes) else {
+            // Answers that are brought back are no replies.
+            guard Self.position(of: Self.replyMark, in: bytes) != nil else { return }
             replies += 1
             onReply?(peer)
             return
@@ -188,13 +206,34 @@ final class TrackerLoad {
         }
         let now = NIODeadline.now().uptimeNanoseconds
         if onReply == nil, now >= stamp { latencies.append(Double(now - stamp) / 1e6) }
+        answer(bytes, peer)
+    }
+
+    /// Answers an offer, as a client does: a tracker need not bring more to one that never answers.
+    private func answer(_ offer: [UInt8], _ peer: Peer) {
+        guard let from = Self.value(of: Self.peerMark, in: offer), let id = Self.value(of: Self.offerMark, in: offer)
+        else { return }
+        var text = "{\"action\":\"announce\",\"info_hash\":\"\(peer.infoHash)\",\"peer_id\":\"\(peer.peerID)\","
+        text += "\"to_peer_id\":\"\(from)\",\"offer_id\":\"\(id)\","
+        text += "\"answer\":{\"type\":\"answer\",\"sdp\":\"\(Self.filler)\"}}"
+        peer.socket.send(text: Array(text.utf8))
+    }
+
+    private static let replyMark = Array("\"interval\"".utf8)
+    private static let peerMark = Array("\"peer_id\":\"".utf8)
+    private static let offerMark = Array("\"offer_id\":\"".utf8)
+
+    /// The 20 characters behind a mark; the load's own names are nothing but letters, digits and a dash.
+    private static func value(of mark: [UInt8], in bytes: [UInt8]) -> String? {
+        guard let at = position(of: mark, in: bytes), bytes.count >= at + 20 else { return nil }
+        return String(decoding: bytes[at..<at + 20], as: UTF8.self)
     }
 
     /// Where what follows `needle` begins.
     private static func position(of needle: [UInt8], in bytes: [UInt8]) -> Int? {
         guard bytes.count >= needle.count else { return nil }
         for start in 0...bytes.count - needle.count
-        where bytes[start] == needle[0] && bytes[start + 1] == needle[1] {
+        where bytes[start] == needle[0] && bytes[start..<start + needle.count].elementsEqual(needle) {
             return start + needle.count
         }
         return nil
