@@ -22,6 +22,7 @@ final class Member {
     var isAnnounced = false
     var planes: Set<Plane> = []
     var mesh = MeshNeighbour()
+    var mail = MemberMail()
     /// Fault injection: what would take these paths is dropped.
     var blocked: Set<PathKind> = []
     /// The last signal that waits for an answer, and when it goes out again.

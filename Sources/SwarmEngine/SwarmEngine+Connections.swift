@@ -188,6 +188,7 @@ extension SwarmEngine {
             let frames = try Frame.parse(packet)
             if configuration.sendsOnConnections { member.session.receive(frames, on: .connection, now: now) }
             takeRekeying(frames, from: member, now: now)
+            takePrekeys(frames, from: member, now: now)
             receiveMesh(frames, from: member, now: now)
         } catch {
             refuse(error)

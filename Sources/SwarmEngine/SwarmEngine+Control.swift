@@ -12,6 +12,7 @@ extension SwarmEngine {
             member.session.setPaused(paused)
             pump(member, now: now)
         }
+        readMail(now: now)
     }
 
     /// Asks one more STUN server for the reflexive address of the socket: its name may take a while to resolve.

@@ -12,6 +12,8 @@ extension SwarmEngine {
         publishPresence(now: now)
         tellPresence(now: now)
         keepClock()
+        followMail(now: now)
+        updateKeptMail(now: now)
     }
 
     mutating func publishPresence(now: Instant) {
@@ -63,7 +65,7 @@ extension SwarmEngine {
         lastPresenceTimestamp = max(lastPresenceTimestamp + 1, UInt64(max(0, wall(now))))
         return PresenceRecord(
             peer: peerID, sessionKey: sessionKey.publicKey, timestamp: lastPresenceTimestamp, isLeaving: isLeaving,
-            name: configuration.name)
+            keepsState: configuration.isDurable && usesMail, name: configuration.name)
     }
 
     /// Subscribes to presence and to our inbox of today, and around midnight of the neighbouring day.

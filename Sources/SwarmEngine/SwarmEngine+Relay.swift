@@ -49,7 +49,9 @@ extension SwarmEngine {
     /// Takes everything the GUN plane has to say.
     mutating func drainGun(now: Instant) {
         while let change = gun.pollChange() {
-            if inboxSouls.values.contains(change.soul) {
+            if isMail(change.record.soul) {
+                takeMail(change.record, now: now)
+            } else if inboxSouls.values.contains(change.soul) {
                 guard let text = change.text, let bytes = [UInt8](base64URL: text) else { continue }
                 receive(datagram: bytes, depth: 0, by: .relay, now: now)
             } else if presenceSouls.values.contains(change.soul) {
@@ -60,6 +62,7 @@ extension SwarmEngine {
                 graphChanges.append((change.record.soul, change.record.key))
             }
         }
+        while let put = gun.pollStored() { mailStored(put) }
         sendGraph(now: now)
     }
 
@@ -91,6 +94,7 @@ extension SwarmEngine {
         guard let packet = try member.cipher?.open(envelope, now: now) else { throw .notForUs }
         let frames = try Frame.parse(packet)
         takeRekeying(frames, from: member, now: now)
+        takePrekeys(frames, from: member, now: now)
         member.knowsUs = true
         guard configuration.paths.contains(path) else { return }
         wake(member, now: now)

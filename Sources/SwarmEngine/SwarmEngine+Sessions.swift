@@ -95,6 +95,7 @@ extension SwarmEngine {
     /// Moves what a member's session has to say to the application, to its paths and to storage.
     mutating func pump(_ member: Member, now: Instant) {
         drainEvents(of: member, now: now)
+        runMail(with: member, now: now)
         flush(member, now: now)
     }
 
@@ -105,6 +106,8 @@ extension SwarmEngine {
                 member.isAnnounced = true
                 if member.cipher?.epoch == 0 { member.cipher?.begin(now: now) }
                 runRekeying(with: member, now: now)
+                runMail(with: member, now: now)
+                updateKeptMail(now: now)
                 wake(member, now: now)
                 member.negotiation.hurry(now: now)
                 if let resend = member.resend, resend.count > 1 { member.resend?.at = now }
@@ -117,6 +120,7 @@ extension SwarmEngine {
             case .message(let message, let path):
                 events.append(.message(from: member.peer, message.content, path: path, sequence: message.number))
             case .inboundAdvanced(let stream, let next):
+                note(stream: stream, of: member, since: member.presence?.timestamp ?? 0)
                 if configuration.isDurable {
                     keepInbound(of: member, stream: stream, next: next)
                 } else {

@@ -6,10 +6,14 @@ enum StorageConsequence {
     case commit(PeerID, stream: UInt64, next: UInt64)
     /// Messages of ours up to here may leave.
     case release(PeerID, before: UInt64)
+    /// Mail of ours may be left.
+    case leave(PeerID, SwarmEngine.MailToLeave)
+    /// A member may be told.
+    case say(PeerID, Frame)
 }
 
 /// What outlives a run: the streams' numbers, and the messages that wait. Keys are `out/PEER`, `in/PEER`,
-/// `graph/SOUL/KEY` (``GraphRecordCoding``), `msg/PEER/NUMBER` and `clock`; integers are big-endian.
+/// `graph/SOUL/KEY` (``GraphRecordCoding``), `msg/PEER/NUMBER` and `clock`, and those of mail; integers are big-endian.
 extension SwarmEngine {
     /// The next batch of changes to keep. Report with `stored(through:)` when it is on disk: only then do the messages in
     /// it leave, and only then do others learn that theirs have arrived for good.
@@ -26,6 +30,7 @@ extension SwarmEngine {
     /// Every batch up to this one is on disk.
     public mutating func stored(through id: UInt64, now: Instant) {
         var touched: [PeerID: Member] = [:]
+        var leftMail = false
         while let first = consequences.first, first.batch <= id {
             _ = consequences.popFirst()
             switch first.consequence {
@@ -35,9 +40,20 @@ extension SwarmEngine {
             case .release(let peer, let before):
                 members[peer]?.session.release(before: before)
                 touched[peer] = members[peer]
+            case .leave(let peer, let mail):
+                members[peer].map { leave(mail, for: $0, now: now) }
+                leftMail = true
+            case .say(let peer, let frame):
+                members[peer]?.session.say(frame)
+                touched[peer] = members[peer]
             }
         }
-        for member in touched.values { pump(member, now: now) }
+        for member in touched.values {
+            settleMail(of: member, now: now)
+            pump(member, now: now)
+        }
+        if leftMail { drainGun(now: now) }
+        if !touched.isEmpty { readMail(now: now) }
     }
 
     /// Takes up what an earlier run kept. To be called before anything else.
@@ -72,6 +88,7 @@ extension SwarmEngine {
         }
         restoreKnownPeers(records, now: now)
         gun.restore(records)
+        restoreMail(records, now: now)
         for peer in Set(outbound.keys).union(inbound.keys) where peer != peerID {
             guard let member = member(peer, now: now) else { break }
             var stream = member.session.outbound

@@ -69,6 +69,18 @@ public struct SwarmEngine: ~Copyable {
     var presenceSouls: [Int: String] = [:]
     var inboxSouls: [Int: String] = [:]
     let startedAt: Instant
+    // Mail.
+    var prekeys: OwnPrekeys
+    /// Our own souls, by week.
+    var mailSouls: [Int: Soul] = [:]
+    var mailInbox = MailInbox()
+    var mailAcknowledgements = FIFO<MailInbox.Source>()
+    var mailClock = StateClock()
+    /// The souls of others that we keep.
+    var keptMail: Set<Soul> = []
+    /// The week in which older souls were forgotten.
+    var mailForgottenIn: Int?
+
     var isLeaving = false
     var isPaused = false
 
@@ -114,6 +126,7 @@ public struct SwarmEngine: ~Copyable {
         lan = LANPlane(
             isUsed: configuration.usesLocalNetwork && configuration.usesConnections, entropy: self.entropy.fork())
         seenSignals = SeenSignals()
+        prekeys = OwnPrekeys(configuration: configuration.mail)
         presenceAt = now
         startedAt = now
         followDays(now: now)
@@ -265,6 +278,7 @@ public struct SwarmEngine: ~Copyable {
         for member in Array(members.values) {
             member.session.handleTimeout(now: now)
             runRekeying(with: member, now: now)
+            runMail(with: member, now: now)
             negotiate(with: member, now: now)
             if let at = member.slots.clearAt, now >= at { clearInbox(of: member, now: now) }
             rest(member, now: now)
@@ -289,6 +303,7 @@ public struct SwarmEngine: ~Copyable {
             next = .earlier(next, negotiationTimeout(of: member))
             next = .earlier(next, member.slots.clearAt)
             if member.session.isUp { next = .earlier(next, member.cipher?.nextTimeout) }
+            next = .earlier(next, mailTimeout(of: member))
         }
         return next
     }

@@ -33,6 +33,7 @@ public struct SwarmEngineConfiguration: Sendable {
     public var session = SessionConfiguration()
     public var mesh = MeshConfiguration()
     public var rekeying = RekeyingConfiguration()
+    public var mail = MailConfiguration()
 
     public init() {}
 

@@ -28,6 +28,8 @@ public enum SwarmEvent: Equatable, Sendable {
     case message(from: PeerID, MessageContent, path: PathKind, sequence: UInt64)
     /// A message of ours has arrived for good.
     case delivered(to: PeerID, sequence: UInt64)
+    /// A message of ours waits at a relay for a member that is away: it arrives even if we are gone by then.
+    case stored(to: PeerID, sequence: UInt64)
     /// A member said good-bye or vanished.
     case left(PeerID)
     /// A watched soul has a new value.

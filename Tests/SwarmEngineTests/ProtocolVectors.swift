@@ -176,8 +176,17 @@ extension Frame {
         case .rekeying(.rekeyed(let epoch, let key, let signature)):
             "rekeyed \(epoch) \(key.rawRepresentation.hexadecimal) \(signature.hexadecimal)"
         case .rekeying(.switched(let epoch)): "switched \(epoch)"
+        case .prekeys(let bundle):
+            "prekeys \(bundle.lastResort.vector) \(bundle.expiry) \(bundle.oneTime.map(\.vector)) "
+                + bundle.signature.hexadecimal
+        case .prekeyStock(let stock): "stock \(stock.lastResort?.value ?? 0) \(stock.oneTime)"
         }
     }
+}
+
+extension Prekey {
+    /// The key as the vectors tell it.
+    var vector: String { "\(id.value):\(key.rawRepresentation.hexadecimal)" }
 }
 
 extension Signal.Content {

@@ -59,7 +59,7 @@ final class VirtualSwarm {
     }
 
     private let wallAtStart: Double
-    private let topic: Topic
+    let topic: Topic
     private(set) var now = Instant.zero + .seconds(1)
     private(set) var nodes: [Node] = []
     private var entropy: Entropy
@@ -397,6 +397,10 @@ extension VirtualSwarm.Node {
             }
         }
         return path
+    }
+
+    func stored(for peer: VirtualSwarm.Node) -> [UInt64] {
+        events.compactMap { if case .stored(peer.id, let number) = $0.event { number } else { nil } }
     }
 
     func delivered(to peer: VirtualSwarm.Node) -> [UInt64] {

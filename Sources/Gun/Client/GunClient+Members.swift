@@ -19,6 +19,9 @@ extension GunClient {
     /// How many links follow some soul of ours.
     public var followedSoulCount: Int { followers.count }
 
+    /// Whether a member follows a node or a key of it.
+    public func isFollowed(_ soul: Soul) -> Bool { followers.isFollowed(soul) }
+
     // MARK: Passing on
 
     /// Gives a record that has won to all who should have it and may not.

@@ -278,6 +278,15 @@ public struct GunClient: Sendable {
         if let rest = subscriptions[soul], !rest.isNode, rest.keys.isEmpty { subscriptions[soul] = nil }
     }
 
+    /// Lets go of a node altogether: it is neither followed nor held nor kept any more, and what no relay has of it is given up.
+    public mutating func forget(_ soul: Soul) {
+        subscriptions[soul] = nil
+        for (id, entry) in outbox.entries where entry.records.keys.allSatisfy({ $0.soul == soul }) { outbox.remove(id) }
+        guard let node = memory.nodes[soul]?.node else { return }
+        memory.forget(soul)
+        forget(node)
+    }
+
     private mutating func ask(_ soul: Soul, _ key: Key?, now: Instant) {
         guard !links.isEmpty else { return }
         let frame = query(soul, key, now: now).serialized()

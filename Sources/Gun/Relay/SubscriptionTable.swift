@@ -81,6 +81,9 @@ struct SubscriptionTable: Sendable {
         return Array(targets.prefix(limit))
     }
 
+    /// Whether any link is subscribed to the node or to a key of it.
+    func isFollowed(_ soul: Soul) -> Bool { subscribers[soul] != nil }
+
     /// The links that are subscribed to the node or to any of its keys, up to `limit`; each occurs once.
     func route(_ soul: Soul, limit: Int, unless isExcluded: (LinkID) -> Bool) -> [LinkID] {
         guard let subscribers = subscribers[soul] else { return [] }

@@ -22,6 +22,9 @@ package struct GunPlane {
     private var open: Set<Int> = []
     var actions = FIFO<LinkAction>()
     private var entropy: Entropy
+    /// Mail that no relay has acknowledged yet, and what one has.
+    var left: Set<PutID> = []
+    var stored = FIFO<PutID>()
 
     /// - Parameter isKept: whether the shared graph outlives the run: see ``pollStorage()``.
     package init(relays: [String], isKept: Bool = false, entropy: Entropy, now: Instant) {
@@ -132,8 +135,14 @@ package struct GunPlane {
     /// The next value that somebody else wrote.
     mutating func pollChange() -> Change? {
         while let event = client.pollEvent() {
-            if case .changed(let soul, let key, let value, let state) = event {
+            switch event {
+            case .changed(let soul, let key, let value, let state):
                 return Change(record: GunRecord(soul: soul, key: key, value: value, state: state))
+            case .acknowledged(let put, _):
+                if left.remove(put) != nil { stored.append(put) }
+            case .superseded(let put), .dropped(let put):
+                left.remove(put)
+            case .refused, .missing: break
             }
         }
         return nil

@@ -12,6 +12,8 @@ struct PresenceRecord: Equatable, Sendable {
     var timestamp: UInt64
     /// The member says good-bye with this record.
     var isLeaving: Bool
+    /// The member keeps its state, and takes mail.
+    var keepsState: Bool
     var name: String
 
     /// Signs and seals.
@@ -43,7 +45,7 @@ struct PresenceRecord: Equatable, Sendable {
         writer.append(peer.rawRepresentation)
         writer.append(sessionKey.rawRepresentation)
         writer.integer(timestamp)
-        writer.integer(UInt8(isLeaving ? 1 : 0))
+        writer.integer(UInt8((isLeaving ? 1 : 0) | (keepsState ? 4 : 0)))
         writer.prefixed(by: UInt8.self, Array(name.utf8.prefix(Self.longestName)))
     }
 
@@ -57,14 +59,15 @@ struct PresenceRecord: Equatable, Sendable {
         else { return nil }
         self.init(
             peer: peer, sessionKey: sessionKey, timestamp: timestamp, isLeaving: flags & 1 != 0,
-            name: String(decoding: name, as: UTF8.self))
+            keepsState: flags & 4 != 0, name: String(decoding: name, as: UTF8.self))
     }
 
-    init(peer: PeerID, sessionKey: SessionPublicKey, timestamp: UInt64, isLeaving: Bool, name: String) {
+    init(peer: PeerID, sessionKey: SessionPublicKey, timestamp: UInt64, isLeaving: Bool, keepsState: Bool = false, name: String) {
         self.peer = peer
         self.sessionKey = sessionKey
         self.timestamp = timestamp
         self.isLeaving = isLeaving
+        self.keepsState = keepsState
         self.name = name
     }
 }

@@ -19,6 +19,10 @@ enum Frame: Equatable, Sendable {
     case forwarded([UInt8])
     /// A step to the keys of the next epoch.
     case rekeying(RekeyFrame)
+    /// Keys that mail for the sender is sealed to.
+    case prekeys(PrekeyBundle)
+    /// How many of the receiver's the sender has.
+    case prekeyStock(PrekeyStock)
 
     /// The most neighbours that are told of.
     static let mostNeighbours = 256
@@ -71,6 +75,13 @@ enum Frame: Equatable, Sendable {
         case .rekeying(let frame):
             type = frame.type
             frame.write(to: &body)
+        case .prekeys(let bundle):
+            type = 23
+            bundle.write(to: &body)
+        case .prekeyStock(let stock):
+            type = 24
+            body.integer(stock.lastResort?.value ?? 0)
+            body.integer(stock.oneTime)
         }
         var header = ByteWriter(capacity: Self.overhead)
         header.integer(type)
@@ -134,6 +145,12 @@ enum Frame: Equatable, Sendable {
             self = .forward(to: peer, reader.rest())
         case 9:
             self = .forwarded(reader.rest())
+        case 23:
+            guard let bundle = PrekeyBundle(reading: &reader) else { throw .malformed }
+            self = .prekeys(bundle)
+        case 24:
+            guard let id: UInt32 = reader.integer(), let count: UInt16 = reader.integer() else { throw .malformed }
+            self = .prekeyStock(PrekeyStock(lastResort: PrekeyID(id), oneTime: count))
         default:
             guard let frame = try RekeyFrame(type: type, reading: &reader) else { return nil }
             self = .rekeying(frame)

@@ -142,13 +142,31 @@ struct Session {
             events.append(.up(path))
         }
         for frame in frames { receive(frame, on: kind, now: now) }
+        reportAdvance()
+        chooseCarrier(now: now)
+    }
+
+    /// Takes what mail brought: it says nothing of paths, nor of where the member is now.
+    mutating func receive(mail frames: [Frame]) {
+        for frame in frames {
+            switch frame {
+            case .data(let data):
+                for message in inbound.receive(data) { events.append(.message(message, path: .relay)) }
+            case .acknowledgement(let acknowledgement):
+                for number in outbound.acknowledge(acknowledgement) { events.append(.delivered(number)) }
+            default: break
+            }
+        }
+        reportAdvance()
+    }
+
+    private mutating func reportAdvance() {
         if let stream = inbound.stream, inbound.durableNext > inbound.committed,
             reported ?? (0, 0) != (stream, inbound.durableNext)
         {
             reported = (stream, inbound.durableNext)
             events.append(.inboundAdvanced(stream: stream, next: inbound.durableNext))
         }
-        chooseCarrier(now: now)
     }
 
     /// What was reported by `inboundAdvanced` is durable.
@@ -288,7 +306,7 @@ struct Session {
         case .bye:
             isUp = false
             events.append(.bye)
-        case .neighbours, .presence, .forward, .forwarded, .rekeying:
+        case .neighbours, .presence, .forward, .forwarded, .rekeying, .prekeys, .prekeyStock:
             // The engine's.
             break
         }

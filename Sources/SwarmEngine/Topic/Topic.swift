@@ -60,6 +60,11 @@ public struct Topic: Sendable {
         "swarm/" + Self.expand(root, "inbox \(day) \(peer)", count: 16).base64URL
     }
 
+    /// The soul that holds what is left for a member in one week; relays that know such souls forget it after a fortnight.
+    func mailSoul(of peer: PeerID, week: Int) -> String {
+        "swarm/" + Self.expand(root, "mail \(week) \(peer)", count: 16).base64URL + "<?1209600"
+    }
+
     /// What stands for the swarm on the local network on one day: says nothing of the infohash to who does not know it.
     func lanHash(day: Int) -> InfoHash {
         guard let hash = InfoHash(bytes: Self.expand(root, "lan \(day)", count: 20)) else {

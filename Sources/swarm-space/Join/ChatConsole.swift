@@ -48,6 +48,8 @@ actor ChatConsole: JoinConsole {
             say("\(style.bold(label(peer))) \(tag(path)) \(text(of: content))")
         case .warning(let message):
             note(printable(message))
+        case .stored(let peer, _):
+            note("\(label(peer)) is away, and will find it waiting")
         case .discovered, .delivered, .state:
             break
         }

@@ -78,6 +78,8 @@ extension SwarmEvent {
             Self.message(peer, ("binary", .string(bytes.base64URL)), path, sequence)
         case .delivered(let peer, let sequence):
             ["event": "delivered", "to": .string("\(peer)"), "seq": .number(Double(sequence))]
+        case .stored(let peer, let sequence):
+            ["event": "stored", "to": .string("\(peer)"), "seq": .number(Double(sequence))]
         case .left(let peer):
             ["event": "left", "peer": .string("\(peer)")]
         case .state(let soul, let key, let value):

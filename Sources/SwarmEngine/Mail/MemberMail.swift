@@ -1,0 +1,57 @@
+import Gun
+import SwarmBase
+
+/// Where the mail that was left for a member ends in what we have to say to it.
+struct MailCursor: Equatable, Sendable {
+    var stream: UInt64 = 0
+    /// The first sequence number that has not been left.
+    var next: UInt64 = 0
+}
+
+/// What mail is about with one other member.
+struct MemberMail: Sendable {
+    /// An item that has come, until what it held is noted for good.
+    struct Unsettled: Sendable {
+        var address: RecordAddress
+        var state: Double
+        var prekey: PrekeyID
+        var frames: [Frame]
+    }
+
+    /// Since when no session is up.
+    var absentSince: Instant?
+    /// When what there is to say is left.
+    var dueAt: Instant?
+    var cursor = MailCursor()
+    /// The week that numbers count in, and the next of them.
+    var week = 0
+    var nextNumber: UInt32 = 0
+    /// How many bytes were left since a session was up.
+    var leftBytes = 0
+    /// The items that no relay has acknowledged, in order, with the messages that end in them.
+    var underWay: [(put: PutID, messages: [UInt64], isStored: Bool)] = []
+
+    var held = HeldPrekeys()
+    /// When we say how many we hold (again).
+    var stockAt: Instant?
+    /// It was said since the session came up.
+    var gaveStock = false
+    /// When we last gave prekeys.
+    var gaveAt: Instant?
+
+    var unsettled: [Unsettled] = []
+    /// When an absent member is told how far its mail has come.
+    var acknowledgeAt: Instant?
+    /// When the streams that come from the member were first heard of, by its clock.
+    var since: [UInt64: UInt64] = [:]
+
+    /// A session is up: there is no need of mail.
+    mutating func becamePresent(now: Instant) {
+        absentSince = nil
+        dueAt = nil
+        acknowledgeAt = nil
+        leftBytes = 0
+        underWay.removeAll()
+        stockAt = now
+    }
+}

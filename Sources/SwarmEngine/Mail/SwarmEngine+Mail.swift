@@ -1,0 +1,169 @@
+import Gun
+import SwarmBase
+
+/// Leaving mail for members that are away (docs/protocol.md, "Mail").
+extension SwarmEngine {
+    /// What waits for the disk before it is left.
+    struct MailToLeave {
+        var soul: Soul
+        var key: String
+        var item: [UInt8]
+        var messages: [UInt64]
+    }
+
+    static func week(day: Int) -> Int { day / 7 }
+
+    func week(_ now: Instant) -> Int { Self.week(day: day(now)) }
+
+    func mailSoul(of peer: PeerID, week: Int) -> Soul? { Soul(topic.mailSoul(of: peer, week: week)) }
+
+    /// Does what is due between us and a member.
+    mutating func runMail(with member: Member, now: Instant) {
+        guard usesMail, !isLeaving else { return }
+        if member.session.isUp {
+            if member.mail.absentSince != nil { member.mail.becamePresent(now: now) }
+            return sayStock(to: member, now: now)
+        }
+        if member.mail.absentSince == nil {
+            member.mail.absentSince = now
+            member.mail.gaveStock = false
+        }
+        if let at = member.mail.acknowledgeAt, now >= at { leaveAcknowledgement(for: member, now: now) }
+        guard let at = leavingAt(member, now: now) else { return }
+        member.mail.dueAt = at
+        if now >= at { leaveMail(for: member, now: now) }
+    }
+
+    /// When something is due between us and a member; `nil` when nothing is.
+    func mailTimeout(of member: Member) -> Instant? {
+        guard usesMail, !isLeaving else { return nil }
+        return member.session.isUp ? member.mail.stockAt : .earlier(member.mail.dueAt, member.mail.acknowledgeAt)
+    }
+
+    /// When what there is to say is to be left, if it can be.
+    private func leavingAt(_ member: Member, now: Instant) -> Instant? {
+        guard let since = member.mail.absentSince, canLeave(to: member, now: now),
+            member.session.hasMail(after: member.mail.cursor),
+            member.mail.leftBytes < configuration.mail.largestBacklog, !member.blocked.contains(.relay)
+        else { return nil }
+        return max(since + configuration.mail.absence, member.mail.dueAt ?? now + configuration.mail.gathering)
+    }
+
+    /// Whether there is a key to seal mail to, and somebody to take it.
+    private func canLeave(to member: Member, now: Instant) -> Bool {
+        guard !member.mail.held.isEmpty, let soul = mailSoul(of: member.peer, week: week(now)) else { return false }
+        return gun.isConnected || gun.isFollowed(soul)
+    }
+
+    private mutating func leaveMail(for member: Member, now: Instant) {
+        member.mail.dueAt = nil
+        let week = week(now)
+        guard let soul = mailSoul(of: member.peer, week: week) else { return }
+        if member.mail.week != week {
+            member.mail.week = week
+            member.mail.nextNumber = 0
+        }
+        while member.mail.leftBytes < configuration.mail.largestBacklog,
+            let packet = member.session.mail(after: member.mail.cursor, limit: configuration.session.largestPacket),
+            let prekey = member.mail.held.take(wall: milliseconds(now)),
+            let item = sealed(packet.bytes, to: prekey, of: member, now: now)
+        {
+            let key = MailInbox.key(tag, .item(member.mail.nextNumber))
+            member.mail.cursor = packet.end
+            member.mail.nextNumber += 1
+            member.mail.leftBytes += packet.bytes.count
+            let mail = MailToLeave(soul: soul, key: key, item: item, messages: packet.messages)
+            if configuration.isDurable {
+                // A number or a key that is used twice would lose what was left under it first.
+                pendingConsequences.append(.leave(member.peer, mail))
+            } else {
+                leave(mail, for: member, now: now)
+            }
+        }
+        keepMailed(of: member)
+        keepHeld(of: member)
+        drainGun(now: now)
+    }
+
+    private mutating func sealed(
+        _ packet: [UInt8], to prekey: Prekey, of member: Member, now: Instant
+    ) -> [UInt8]? {
+        try? MailItem(sender: peerID, recipient: member.peer, timestamp: milliseconds(now), packet: packet)
+            .sealed(by: identity, to: prekey, topic: topic)
+    }
+
+    /// Puts an item where its recipient looks for it.
+    mutating func leave(_ mail: MailToLeave, for member: Member, now: Instant) {
+        guard let put = put(mail.item, key: mail.key, of: mail.soul, now: now) else { return }
+        if member.mail.absentSince != nil { member.mail.underWay.append((put, mail.messages, false)) }
+    }
+
+    private mutating func put(_ item: [UInt8], key: String, of soul: Soul, now: Instant) -> PutID? {
+        gun.leave(
+            item.base64URL, key: key, of: soul, state: mailClock.next(wall: wall(now) - RelaySlots.stateLag), now: now)
+    }
+
+    /// A relay has acknowledged a put: the messages of which it has everything are stored.
+    mutating func mailStored(_ put: PutID) {
+        for member in members.values {
+            guard let index = member.mail.underWay.firstIndex(where: { $0.put == put }) else { continue }
+            member.mail.underWay[index].isStored = true
+            while let first = member.mail.underWay.first, first.isStored {
+                member.mail.underWay.removeFirst()
+                for message in first.messages { events.append(.stored(to: member.peer, sequence: message)) }
+            }
+            return
+        }
+    }
+
+    /// Tells a sender that is away how far its mail has come.
+    private mutating func leaveAcknowledgement(for member: Member, now: Instant) {
+        member.mail.acknowledgeAt = nil
+        guard canLeave(to: member, now: now), let prekey = member.mail.held.reusable(wall: milliseconds(now)),
+            let packet = member.session.acknowledgementPacket(),
+            let soul = mailSoul(of: member.peer, week: week(now)),
+            let item = sealed(packet, to: prekey, of: member, now: now)
+        else { return }
+        _ = put(item, key: MailInbox.key(tag, .acknowledgement), of: soul, now: now)
+        drainGun(now: now)
+    }
+
+    // MARK: What outlives a run
+
+    private mutating func keepMailed(of member: Member) {
+        guard configuration.isDurable else { return }
+        var writer = ByteWriter(capacity: 32)
+        writer.integer(member.mail.cursor.stream)
+        writer.integer(member.mail.cursor.next)
+        writer.integer(UInt64(member.mail.week))
+        writer.integer(member.mail.nextNumber)
+        pendingWrites.append(StorageWrite(key: "mailed/\(member.peer)", value: writer.bytes))
+    }
+
+    /// Takes up what an earlier run kept of mail; what is not of it is passed over.
+    mutating func restoreMail(_ records: [(key: String, value: [UInt8])], now: Instant) {
+        prekeys.restore(records)
+        for (key, value) in records {
+            let parts = key.split(separator: "/")
+            guard parts.count == 2, ["mailed", "held", "since"].contains(parts[0]),
+                let peer = PeerID(String(parts[1])), peer != peerID, let member = member(peer, now: now)
+            else { continue }
+            var reader = ByteReader(value)
+            switch parts[0] {
+            case "held":
+                if let held = HeldPrekeys(kept: value) { member.mail.held = held }
+            case "mailed":
+                guard let stream: UInt64 = reader.integer(), let next: UInt64 = reader.integer(),
+                    let week: UInt64 = reader.integer(), let number: UInt32 = reader.integer()
+                else { continue }
+                member.mail.cursor = MailCursor(stream: stream, next: next)
+                member.mail.week = Int(clamping: week)
+                member.mail.nextNumber = number
+            default:
+                while let stream: UInt64 = reader.integer(), let time: UInt64 = reader.integer() {
+                    member.mail.since[stream] = time
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+import Crypto
+import Gun
+import SwarmBase
+
+/// Keeping the mail of others (docs/protocol.md, "Items").
+extension SwarmEngine {
+    /// The most members whose mail is thought of.
+    private static let mostRecipients = 128
+
+    /// Follows the mail of those whose keeper we are, and of no others.
+    mutating func updateKeptMail(now: Instant) {
+        guard usesMail, configuration.isDurable, configuration.mail.keepsForOthers else { return }
+        let present = members.values.filter { $0.session.isUp && $0.presence?.keepsState == true }.map(\.peer)
+        var wanted: Set<Soul> = []
+        for recipient in members.keys.sorted().prefix(Self.mostRecipients)
+        where isKeeper(of: recipient, among: present) {
+            for week in [week(now) - 1, week(now)] { mailSoul(of: recipient, week: week).map { _ = wanted.insert($0) } }
+        }
+        for soul in wanted.subtracting(keptMail) { gun.follow(soul, now: now) }
+        for soul in keptMail.subtracting(wanted) { gun.unfollow(soul, now: now) }
+        keptMail = wanted
+        guard mailForgottenIn != week(now) else { return }
+        mailForgottenIn = week(now)
+        for peer in members.keys {
+            for week in week(now) - 5..<week(now) - 1 { mailSoul(of: peer, week: week).map { gun.forget($0) } }
+        }
+    }
+
+    private func isKeeper(of recipient: PeerID, among present: [PeerID]) -> Bool {
+        let own = Self.rank(peerID, for: recipient)
+        let better = present.count { $0 != recipient && Self.rank($0, for: recipient).lexicographicallyPrecedes(own) }
+        return better < configuration.mail.keepers
+    }
+
+    private static func rank(_ keeper: PeerID, for recipient: PeerID) -> [UInt8] {
+        Array(SHA256.hash(data: keeper.rawRepresentation + recipient.rawRepresentation))
+    }
+}
