@@ -231,7 +231,9 @@ import Testing
             #expect(throws: Refusal.self) { try MailItem(opening: changed, with: pair, topic: topic()) }
         }
         for count in 0..<sealed.count {
-            #expect(throws: Refusal.self) { try MailItem(opening: Array(sealed.prefix(count)), with: pair, topic: topic()) }
+            #expect(throws: Refusal.self) {
+                try MailItem(opening: Array(sealed.prefix(count)), with: pair, topic: topic())
+            }
         }
     }
 
@@ -248,18 +250,22 @@ import Testing
         var packet: [UInt8] = []
         Frame.prekeys(bundle).write(to: &packet)
         #expect(try Frame.parse(packet) == [.prekeys(bundle)])
-        #expect(alice.id.verifies(bundle.signature, of: bundle.signed(owner: alice.id, holder: bob.id, topic: try topic())))
         #expect(
-            !alice.id.verifies(bundle.signature, of: bundle.signed(owner: alice.id, holder: carol.id, topic: try topic())))
+            alice.id.verifies(bundle.signature, of: bundle.signed(owner: alice.id, holder: bob.id, topic: try topic())))
+        #expect(
+            !alice.id.verifies(
+                bundle.signature, of: bundle.signed(owner: alice.id, holder: carol.id, topic: try topic())))
         // Who has enough is given no more; a new day brings a new last resort.
         var held = HeldPrekeys()
         held.add(bundle)
         let enough = own.bundle(
-            for: bob.id, stock: held.stock, by: alice.identity, topic: try topic(), wall: 1_000_000_000_000 + 80_000_000,
+            for: bob.id, stock: held.stock, by: alice.identity, topic: try topic(),
+            wall: 1_000_000_000_000 + 80_000_000,
             entropy: &entropy)
         #expect(enough == nil)
         let later = own.bundle(
-            for: bob.id, stock: held.stock, by: alice.identity, topic: try topic(), wall: 1_000_000_000_000 + 90_000_000,
+            for: bob.id, stock: held.stock, by: alice.identity, topic: try topic(),
+            wall: 1_000_000_000_000 + 90_000_000,
             entropy: &entropy)
         #expect(later?.oneTime.isEmpty == true)
         #expect(later?.lastResort != bundle.lastResort)

@@ -90,7 +90,7 @@ import Testing
                     sealed: $1.hexadecimal)
             },
             envelopes: try [("alice", "bob", 0), ("bob", "alice", 41)].map { try envelope($0, $1, counter: $2) },
-            rekeying: try rekeying(), signals: signals,
+            rekeying: try rekeying(), mail: try mail(), signals: signals,
             frames: Self.packets.map { frames in
                 var packet: [UInt8] = []
                 for frame in frames { frame.write(to: &packet) }
@@ -122,6 +122,7 @@ import Testing
         return ProtocolVectors.TopicVector(
             infoHash: Self.hash.hexadecimal, secret: secret, id: topic.id.hexadecimal, day: 20_000,
             presenceSoul: topic.presenceSoul(day: 20_000), inboxSoul: topic.inboxSoul(of: alice, day: 20_000),
+            week: 2857, mailSoul: topic.mailSoul(of: alice, week: 2857),
             tag: topic.tag(of: alice), sealedWord: "presence", sealedPlaintext: "010203", sealed: sealed.hexadecimal)
     }
 
@@ -180,6 +181,46 @@ import Testing
             envelopes: [try envelope(0, x, y, ofLower), try envelope(1, y, x, ofHigher)])
     }
 
+    private func mail() throws -> ProtocolVectors.MailVector {
+        let (alice, bob) = (try Self.alice.get(), try Self.bob.get())
+        var entropy = Entropy.seed(4)
+        let pair = SessionKeyPair(try P256.KeyAgreement.PrivateKey(rawRepresentation: entropy.bytes(32)))
+        let prekey = Prekey(id: try #require(PrekeyID(0x0102_0304)), key: pair.publicKey)
+        let other = Prekey(id: try #require(PrekeyID(7)), key: bob.session.publicKey)
+        let packet = Array("frames".utf8)
+        let item = MailItem(sender: alice.id, recipient: bob.id, timestamp: 1_795_000_000_000, packet: packet)
+        var bundle = PrekeyBundle(lastResort: prekey, expiry: 1_795_600_000_000, oneTime: [other])
+        let signed = bundle.signed(owner: bob.id, holder: alice.id, topic: try topic())
+        bundle.signature = try bob.identity.sign(signed)
+        var frame: [UInt8] = []
+        Frame.prekeys(bundle).write(to: &frame)
+        return ProtocolVectors.MailVector(
+            prekey: prekey.id.value, prekeyPrivate: Array(pair.privateKey.rawRepresentation).hexadecimal,
+            prekeyPublic: pair.publicKey.rawRepresentation.hexadecimal, timestamp: item.timestamp,
+            packet: packet.hexadecimal,
+            item: try item.sealed(by: alice.identity, to: prekey, topic: topic()).hexadecimal,
+            bundle: frame.hexadecimal, bundleSigned: signed.hexadecimal)
+    }
+
+    @Test func mailOpens() throws {
+        let vector = try ProtocolVectors.load().mail
+        let (alice, bob) = (try Self.alice.get(), try Self.bob.get())
+        let pair = SessionKeyPair(
+            try P256.KeyAgreement.PrivateKey(rawRepresentation: bytes(vector.prekeyPrivate)))
+        let item = try MailItem(opening: bytes(vector.item), with: pair, topic: topic())
+        #expect(
+            item
+                == MailItem(
+                    sender: alice.id, recipient: bob.id, timestamp: vector.timestamp,
+                    packet: try bytes(vector.packet)))
+        guard case .prekeys(let bundle) = try Frame.parse(bytes(vector.bundle)).first else {
+            Issue.record("no prekeys")
+            return
+        }
+        #expect(bundle.lastResort.id.value == vector.prekey)
+        #expect(bob.id.verifies(bundle.signature, of: try bytes(vector.bundleSigned)))
+    }
+
     @Test func theSignaturesOfAnExchangeVerify() throws {
         let vector = try ProtocolVectors.load().rekeying
         let members = ["alice": try Self.alice.get(), "bob": try Self.bob.get()]
@@ -216,6 +257,9 @@ import Testing
         var rekeying = made.rekeying
         (rekeying.rekey, rekeying.rekeyed) = (vectors.rekeying.rekey, vectors.rekeying.rekeyed)
         #expect(vectors.rekeying == rekeying)
+        var mail = made.mail
+        (mail.item, mail.bundle) = (vectors.mail.item, vectors.mail.bundle)
+        #expect(vectors.mail == mail)
         for (a, b) in zip(vectors.topics, made.topics) {
             var b = b
             b.sealed = a.sealed

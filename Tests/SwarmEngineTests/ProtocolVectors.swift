@@ -26,6 +26,8 @@ struct ProtocolVectors: Codable, Equatable {
         var presenceSoul: String
         /// Of Alice.
         var inboxSoul: String
+        var week: Int
+        var mailSoul: String
         var tag: String
         var sealedWord: String
         var sealedPlaintext: String
@@ -74,6 +76,20 @@ struct ProtocolVectors: Codable, Equatable {
         var envelopes: [EnvelopeVector]
     }
 
+    /// From Alice to Bob.
+    struct MailVector: Codable, Equatable {
+        var prekey: UInt32
+        /// Private number, and x ‖ y.
+        var prekeyPrivate: String
+        var prekeyPublic: String
+        var timestamp: UInt64
+        var packet: String
+        var item: String
+        /// A packet of one frame: prekeys that Bob gives Alice, among them the one above as last resort.
+        var bundle: String
+        var bundleSigned: String
+    }
+
     struct SignalVector: Codable, Equatable {
         var kind: Int
         var timestamp: UInt64
@@ -107,6 +123,7 @@ struct ProtocolVectors: Codable, Equatable {
     var presences: [PresenceVector]
     var envelopes: [EnvelopeVector]
     var rekeying: RekeyingVector
+    var mail: MailVector
     var signals: [SignalVector]
     var frames: [FrameVector]
     var trackerText: String

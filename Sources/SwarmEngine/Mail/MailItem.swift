@@ -1,5 +1,3 @@
-import Crypto
-import FoundationEssentials  // HPKE's interface speaks of Data.
 import SwarmBase
 
 /// Frames for a member that is away: signed by the sender, sealed to a prekey of the recipient (docs/protocol.md, "Items").
@@ -23,13 +21,11 @@ struct MailItem: Equatable, Sendable {
         body.integer(timestamp)
         body.append(packet)
         let head = Self.head(prekey.id)
-        guard let key = prekey.key.key,
-            let signature = try? identity.sign(Self.signed(prekey.id, body.bytes, topic: topic)),
-            var sender = try? HPKE.Sender(
-                recipientKey: key, ciphersuite: .P256_SHA256_AES_GCM_256, info: Self.info(topic)),
-            let ciphertext = try? sender.seal(body.bytes + signature, authenticating: head)
-        else { throw .malformed }
-        return head + Array(sender.encapsulatedKey) + ciphertext
+        guard let signature = try? identity.sign(Self.signed(prekey.id, body.bytes, topic: topic)) else {
+            throw .malformed
+        }
+        return head
+            + (try SealedBox.seal(body.bytes + signature, to: prekey.key, info: Self.info(topic), authenticating: head))
     }
 
     /// Which prekey an item is sealed to.
@@ -41,17 +37,9 @@ struct MailItem: Equatable, Sendable {
 
     /// Opens an item, and checks the signature. Its age is the caller's to check.
     init(opening sealed: [UInt8], with pair: SessionKeyPair, topic: Topic) throws(Refusal) {
-        guard let id = Self.prekey(of: sealed), sealed.count > Self.headSize + 65, sealed.count <= Self.largest else {
-            throw .malformed
-        }
-        let rest = sealed[Self.headSize...]
-        guard
-            var recipient = try? HPKE.Recipient(
-                privateKey: pair.privateKey, ciphersuite: .P256_SHA256_AES_GCM_256, info: Self.info(topic),
-                encapsulatedKey: Data(rest.prefix(65))),
-            let opened = try? recipient.open(Array(rest.dropFirst(65)), authenticating: Self.head(id))
-        else { throw .notForUs }
-        let plaintext = Array(opened)
+        guard let id = Self.prekey(of: sealed), sealed.count <= Self.largest else { throw .malformed }
+        let plaintext = try SealedBox.open(
+            sealed[Self.headSize...], with: pair, info: Self.info(topic), authenticating: Self.head(id))
         var reader = ByteReader(plaintext)
         guard plaintext.count >= 64 + 136, let from = reader.bytes(64), let sender = PeerID(rawRepresentation: from),
             let to = reader.bytes(64), let addressee = PeerID(rawRepresentation: to),
@@ -77,7 +65,7 @@ struct MailItem: Equatable, Sendable {
         return writer.bytes
     }
 
-    private static func info(_ topic: Topic) -> Data { Data(Topic.label("mail item") + topic.id) }
+    private static func info(_ topic: Topic) -> [UInt8] { Topic.label("mail item") + topic.id }
 
     private static func signed(_ id: PrekeyID, _ body: some Sequence<UInt8>, topic: Topic) -> [UInt8] {
         var writer = ByteWriter(capacity: 512)

@@ -36,7 +36,8 @@ struct OwnPrekeys: Sendable {
 
     /// What another is given of ours, by what it holds; `nil` when that is enough. To be said when the writes are on disk.
     mutating func bundle(
-        for holder: PeerID, stock: PrekeyStock, by identity: Identity, topic: Topic, wall: UInt64, entropy: inout Entropy
+        for holder: PeerID, stock: PrekeyStock, by identity: Identity, topic: Topic, wall: UInt64,
+        entropy: inout Entropy
     ) -> PrekeyBundle? {
         let lastResort = lastResort(wall: wall, entropy: &entropy)
         let missing = configuration.oneTimePrekeys - Int(stock.oneTime)

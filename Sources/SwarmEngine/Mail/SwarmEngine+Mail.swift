@@ -29,9 +29,8 @@ extension SwarmEngine {
             member.mail.gaveStock = false
         }
         if let at = member.mail.acknowledgeAt, now >= at { leaveAcknowledgement(for: member, now: now) }
-        guard let at = leavingAt(member, now: now) else { return }
-        member.mail.dueAt = at
-        if now >= at { leaveMail(for: member, now: now) }
+        member.mail.dueAt = leavingAt(member, now: now)
+        if let at = member.mail.dueAt, now >= at { leaveMail(for: member, now: now) }
     }
 
     /// When something is due between us and a member; `nil` when nothing is.

@@ -62,7 +62,10 @@ struct PresenceRecord: Equatable, Sendable {
             keepsState: flags & 4 != 0, name: String(decoding: name, as: UTF8.self))
     }
 
-    init(peer: PeerID, sessionKey: SessionPublicKey, timestamp: UInt64, isLeaving: Bool, keepsState: Bool = false, name: String) {
+    init(
+        peer: PeerID, sessionKey: SessionPublicKey, timestamp: UInt64, isLeaving: Bool, keepsState: Bool = false,
+        name: String
+    ) {
         self.peer = peer
         self.sessionKey = sessionKey
         self.timestamp = timestamp

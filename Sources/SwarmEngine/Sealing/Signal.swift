@@ -1,5 +1,4 @@
 import Crypto
-import FoundationEssentials  // HPKE's interface speaks of Data.
 import SwarmBase
 
 /// Names one peer connection: eight random bytes of the side that offered it.
@@ -42,12 +41,7 @@ struct Signal: Equatable, Sendable {
     /// Signs, and seals to `recipientKey`.
     func sealed(by identity: Identity, to recipientKey: SessionPublicKey, topic: Topic) throws(Refusal) -> [UInt8] {
         let body = try signed(by: identity, topic: topic)
-        guard let key = recipientKey.key,
-            var sender = try? HPKE.Sender(
-                recipientKey: key, ciphersuite: .P256_SHA256_AES_GCM_256, info: Data(Topic.label("signal") + topic.id)),
-            let ciphertext = try? sender.seal(body)
-        else { throw .malformed }
-        return Array(sender.encapsulatedKey) + ciphertext
+        return try SealedBox.seal(body, to: recipientKey, info: Topic.label("signal") + topic.id)
     }
 
     /// Signs, and seals to the topic.
@@ -57,14 +51,9 @@ struct Signal: Equatable, Sendable {
 
     /// Opens a signal sealed to us. Freshness and replay are the caller's to check.
     init(opening sealed: [UInt8], with key: SessionKeyPair, topic: Topic) throws(Refusal) {
-        guard sealed.count > 65, sealed.count <= Self.largest else { throw .malformed }
-        guard
-            var recipient = try? HPKE.Recipient(
-                privateKey: key.privateKey, ciphersuite: .P256_SHA256_AES_GCM_256,
-                info: Data(Topic.label("signal") + topic.id), encapsulatedKey: Data(sealed[..<65])),
-            let body = try? recipient.open(sealed[65...])
-        else { throw .notForUs }
-        try self.init(signed: Array(body), topic: topic)
+        guard sealed.count <= Self.largest else { throw .malformed }
+        let body = try SealedBox.open(sealed[...], with: key, info: Topic.label("signal") + topic.id)
+        try self.init(signed: body, topic: topic)
     }
 
     /// Opens a signal sealed to the topic.
