@@ -26,7 +26,9 @@ struct KeptState: Sendable {
             opened = try await NIOThreadPool.singleton.runIfActive { () throws -> (Identity, SQLiteStore) in
                 let directory = try DataDirectory(path: path)
                 let identity = try KeptIdentity(in: directory).identity
-                return (identity, try directory.openStore())
+                var settings = SQLiteStoreConfiguration()
+                settings.overwritesDeleted = true
+                return (identity, try directory.openStore(configuration: settings))
             }
         } catch let error as SwarmError {
             throw error

@@ -13,6 +13,9 @@ public struct SQLiteStoreConfiguration: Sendable {
     public var maximumBatch = 4096
     /// How long opening waits for another process to let go of the file.
     public var openTimeout: Duration = .seconds(2)
+    /// Whether what is deleted is overwritten at once (SQLite's `secure_delete`): keys that are destroyed are not to be found in the file.
+    /// The write-ahead log holds former pages until it is written over.
+    public var overwritesDeleted = false
 
     public init() {}
 }
@@ -66,6 +69,7 @@ public final class SQLiteStore: GraphStore, StateStore {
                     PRAGMA journal_mode = WAL;
                     PRAGMA synchronous = FULL;
                     PRAGMA max_page_count = \(maximumPages);
+                    PRAGMA secure_delete = \(configuration.overwritesDeleted ? "ON" : "OFF");
                     """)
         }
         do {

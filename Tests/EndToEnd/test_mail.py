@@ -1,0 +1,121 @@
+"""Messages to a member that is away wait at the relay, whether their sender is still there or not."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+from pathlib import Path
+
+from networks import ADDRESS
+from node import Member, Supernode
+
+MESSAGES = int(os.environ.get("SWARM_MAIL", "10000"))
+
+
+async def gone(member: Member) -> None:
+    member.signal(signal.SIGKILL)
+    await member.exit_status(5)
+
+
+async def acquainted(tmp_path: Path, processes: list, *options: str) -> tuple[Supernode, Member, Member]:
+    """Alice and Bob, who keep their state, have talked, so that each has the other's prekeys; then Bob is killed, and Alice has noticed."""
+    supernode = Supernode(ADDRESS, tmp_path / "serve")
+    processes.append(supernode)
+    await supernode.serve()
+    alice, bob = Member("alice"), Member("bob")
+    processes += [alice, bob]
+    for member in (alice, bob):
+        await member.join("meadow", "--only", "relay", *options, relay=supernode.gun, data=tmp_path / member.name)
+    await alice.session(bob)
+    await bob.session(alice)
+    await alice.send(bob, "hello")
+    await bob.message(alice, "hello")
+    await alice.log.wait("delivered", to=bob.id)
+    # Prekeys are given as soon as a session is up, each kept on disk first.
+    await asyncio.gather(bob.send(alice, "hello"), alice.message(bob, "hello"), bob.log.wait("delivered", to=alice.id))
+    await gone(bob)
+    await alice.log.wait("left", peer=bob.id, timeout=40)
+    return supernode, alice, bob
+
+
+async def test_mail_arrives_though_its_sender_is_gone(tmp_path: Path, processes) -> None:
+    _, alice, bob = await acquainted(tmp_path, processes)
+    texts = [f"message {number}" for number in range(50)] + ["ü" * 100_000]
+    for text in texts:
+        await alice.send(bob, text)
+    last = await alice.log.wait("stored", to=bob.id, where=lambda e: e["seq"] == len(texts) + 1, timeout=20)
+    assert [e["seq"] for e in alice.log.matching("stored")] == list(range(2, last["seq"] + 1))
+    await gone(alice)
+    bob = await bob.again()
+    processes.append(bob)
+    await bob.message(alice, texts[-1], timeout=10)
+    assert bob.texts_from(alice.id) == texts
+    # Nothing comes again when the sender returns, and it learns what has become of its mail.
+    alice = await alice.again()
+    processes.append(alice)
+    await alice.log.wait("delivered", to=bob.id, seq=last["seq"], timeout=20)
+    await alice.send(bob, "back")
+    await bob.message(alice, "back")
+    assert bob.texts_from(alice.id) == [*texts, "back"]
+
+
+async def test_ten_thousand_messages_and_kills_at_any_moment(tmp_path: Path, processes) -> None:
+    """Sender and relay are killed again and again: all that was said to be stored arrives without the sender, each message once and in order.
+
+    What a killed sender had not put on its disk yet is gone with it: of each of its runs a first part arrives, at least up to what was stored.
+    """
+    seed = int(os.environ.get("SWARM_SEED", "0")) or random.randrange(1 << 32)
+    print(f"SWARM_SEED={seed}")
+    chance = random.Random(seed)
+    supernode, alice, bob = await acquainted(tmp_path, processes)
+    runs: list[list[str]] = [[]]
+    highest: list[int] = [0]
+
+    async def send(count: int) -> None:
+        for _ in range(count):
+            runs[-1].append(f"{len(runs) - 1} {len(runs[-1])}")
+            await alice.send(bob, runs[-1][-1])
+
+    def note() -> None:
+        highest[-1] = max([highest[-1], *(e["seq"] for e in alice.log.matching("stored"))])
+
+    kills = 0
+    while (total := sum(map(len, runs))) < MESSAGES - 1:
+        await send(min(MESSAGES - 1 - total, chance.randrange(200, 1200)))
+        await asyncio.sleep(chance.uniform(0, 2))
+        victim = chance.choice(["alice", "relay", "nobody"])
+        if victim == "relay":
+            kills += 1
+            await supernode.kill()
+            supernode = await supernode.again()
+            processes.append(supernode)
+        elif victim == "alice":
+            kills += 1
+            note()
+            await gone(alice)
+            alice = await alice.again()
+            processes.append(alice)
+            runs.append([])
+            highest.append(0)
+    await send(1)
+    await alice.taken()
+    # Which number the last message has nobody can tell who was killed: it is stored when nothing more is said to be.
+    quiet = -1
+    while quiet != (quiet := len(alice.log.matching("stored"))) or not quiet:
+        await asyncio.sleep(5)
+    note()
+    await gone(alice)
+    bob = await bob.again()
+    processes.append(bob)
+    await bob.message(alice, runs[-1][-1], timeout=60)
+    texts = bob.texts_from(alice.id)
+    before = 1  # the greeting
+    for number, run in enumerate(runs):
+        came = [text for text in texts if text.startswith(f"{number} ")]
+        assert came == run[: len(came)], f"run {number}"
+        before += len(came)
+        assert highest[number] <= before, f"run {number}: stored, and not there"
+    assert texts == [text for number in range(len(runs)) for text in texts if text.startswith(f"{number} ")]
+    assert kills > 0 and highest[-1] == before
