@@ -27,6 +27,9 @@ public struct SwarmConfiguration: Sendable {
     public var port: UInt16 = 0
     /// Where identity and conversations are kept; `nil` keeps nothing, and the identity is a new one each time.
     public var dataDirectory: String?
+    /// Whether what waits for members that are away is left for them at relays and with other members, and theirs is kept here
+    /// (with a data directory).
+    public var usesMail = true
     /// Whether members are looked for on the local network, by multicast (BEP 14).
     public var usesLocalNetwork = true
     /// Whether members on the same machine are told of loopback, also when the machine has other addresses.

@@ -65,6 +65,7 @@ final class Node: GraphBackend {
         settings.isDurable = kept.store != nil
         settings.usesLocalNetwork = configuration.usesLocalNetwork
         settings.usesDHT = configuration.usesDHT
+        settings.mail.isUsed = configuration.usesMail
         let now = Instant(eventLoop.now)
         engine = SwarmEngine(
             configuration: settings, topic: topic, identity: kept.identity, certificate: certificate, entropy: .system,

@@ -79,6 +79,9 @@ struct JoinCommand: AsyncParsableCommand {
     @Flag(name: .customLong("no-lan"), help: "Do not look for members on the local network.")
     var noLAN = false
 
+    @Flag(name: .customLong("no-mail"), help: "Leave nothing for members that are away, and keep nothing for others.")
+    var noMail = false
+
     @Flag(help: "Speak JSON, one object a line.")
     var json = false
 
@@ -118,6 +121,7 @@ struct JoinCommand: AsyncParsableCommand {
         configuration.usesLocalNetwork = !noLAN
         configuration.usesDHT = !noDHT
         configuration.dhtBootstrap = dhtBootstrap
+        configuration.usesMail = !noMail
         configuration.port = port
         configuration.dataDirectory = data
         if let only {
