@@ -194,8 +194,10 @@ public enum DTLSEvent: Equatable, Sendable {
         guard phase != .idle, !phase.isOver, !datagram.isEmpty, datagram.count <= 0xffff else { return false }
         openedRecord = false
         if let largest = largestEarlyDatagram { largestEarlyDatagram = max(largest, datagram.count) }
+        let length = RecordLayout.plausibleLength(of: datagram) { recordOverhead }
+        guard length > 0 else { return false }
         takeBuffers()
-        wire.incoming = datagram
+        wire.incoming = length == datagram.count ? datagram : Array(datagram[..<length])
         advance(now: now)
         // What OpenSSL did not want to read is gone, as from a socket.
         wire.incoming = nil
@@ -248,6 +250,15 @@ public enum DTLSEvent: Equatable, Sendable {
     public mutating func pollEvent() -> DTLSEvent? { events.popFirst() }
 
     // MARK: Inside
+
+    /// What protection adds to each record. While no cipher is agreed upon such records only wait, and it is the most.
+    private var recordOverhead: Int {
+        guard let cipher = unsafe SSL_get_current_cipher(ssl) ?? SSL_get_pending_cipher(ssl) else {
+            return RecordLayout.galoisOverhead
+        }
+        return unsafe SSL_CIPHER_get_cipher_nid(cipher) == NID_chacha20_poly1305
+            ? RecordLayout.chachaOverhead : RecordLayout.galoisOverhead
+    }
 
     private mutating func advance(now: Instant) {
         defer { readTimeout(now: now) }

@@ -67,6 +67,42 @@ import Testing
         #expect(pair.serverEvents == [.connected])
     }
 
+    /// Shorter than what protection adds: nobody sealed it, and it harms nothing, alone or behind a record that counts.
+    @Test func recordsTooShortToBeSealedAreDropped() throws {
+        var pair = try LossyPair()
+        pair.start()
+        pair.run()
+        for type in UInt8(20)...24 {
+            for length in UInt8(0)...24 {
+                let record = [type, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 1, type, 0, length] + [UInt8](repeating: 7, count: Int(length))
+                pair.server.handle(datagram: record, now: pair.now)
+                pair.client.handle(datagram: record, now: pair.now)
+                let sealed = try pair.client.seal([type, length])
+                pair.server.handle(datagram: sealed + record, now: pair.now)
+            }
+        }
+        pair.run()
+        #expect(pair.serverReceived.count == 5 * 25 && pair.clientReceived.isEmpty)
+        #expect(pair.clientEvents == [.connected] && pair.serverEvents == [.connected])
+    }
+
+    @Test func layoutOfRecords() {
+        func record(epoch: UInt8, _ length: Int) -> [UInt8] {
+            [23, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 1, UInt8(length >> 8), UInt8(length & 255)]
+                + [UInt8](repeating: 0, count: length)
+        }
+        func plausible(_ bytes: [UInt8], _ overhead: Int = RecordLayout.galoisOverhead) -> Int {
+            RecordLayout.plausibleLength(of: bytes) { overhead }
+        }
+        #expect(plausible(record(epoch: 1, 24)) == 37 && plausible(record(epoch: 1, 23)) == 0)
+        #expect(plausible(record(epoch: 1, 23), 16) == 36 && plausible(record(epoch: 1, 15), 16) == 0)
+        #expect(plausible(record(epoch: 0, 2)) == 15)
+        #expect(plausible(record(epoch: 0, 300) + record(epoch: 1, 5)) == 313)
+        // What is cut off, and what is no header, is for others to drop.
+        #expect(plausible(Array(record(epoch: 1, 40).dropLast(30))) == 23)
+        #expect(plausible([22, 1]) == 2 && plausible([]) == 0)
+    }
+
     @Test(arguments: 1...60) func mutatedHandshakeNeverTraps(seed: UInt64) throws {
         var generator = SeededGenerator(seed: seed)
         var pair = try LossyPair(seed: seed)

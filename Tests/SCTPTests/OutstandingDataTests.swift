@@ -100,6 +100,29 @@ import Testing
         #expect(data.isEmpty)
     }
 
+    /// The acknowledgement of all of it was lost, and comes again when the first of it is repeated after a silence.
+    @Test func anAnswerToARepetitionDoesNotMeasureWhatWentOnce() throws {
+        var (data, queue) = make(5)
+        data.loseAll(queue: &queue, now: time(300))
+        #expect(data.takeRetransmission(room: 116, queue: &queue, now: time(40_000)) != nil)
+        let answer = try required(sack(&data, &queue, cumulative: 3, now: 40_050))
+        #expect(answer.roundTrip == nil && answer.latestRoundTrip == nil)
+        // What nothing was repeated of is measured.
+        #expect(sack(&data, &queue, cumulative: 4, now: 40_060)?.roundTrip == 40_057 * .millisecond)
+    }
+
+    @Test func whatWentAnotherPathMeasuresNothing() throws {
+        var (data, queue) = make(5)
+        data.forgetPath()
+        let answer = try required(sack(&data, &queue, cumulative: 5, now: 40_000))
+        #expect(answer.roundTrip == nil && answer.latestRoundTrip == nil && answer.bytesAcked == 5 * 116)
+        queue.enqueue(
+            [1], payloadProtocol: 53, on: 1, isUnordered: false, maxRetransmits: nil, deadline: .distantFuture)
+        #expect(queue.nextLength(now: time(40_000)) == 1)
+        _ = data.append(try required(queue.take(1)), now: time(40_000))
+        #expect(sack(&data, &queue, cumulative: 6, now: 40_070)?.roundTrip == 70 * .millisecond)
+    }
+
     @Test func timeoutLosesEverythingAlsoWhatIsNoLongerReported() {
         var (data, queue) = make(6)
         _ = sack(&data, &queue, cumulative: 1, gaps: [4...5])

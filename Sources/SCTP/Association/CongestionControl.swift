@@ -463,10 +463,11 @@ struct CongestionControl: Sendable {
     }
 
     /// Bytes per second at which packets should leave when the round trip takes so many nanoseconds: enough for the
-    /// window to double in a round trip of slow start, a quarter more than it needs afterwards.
-    func pacingRate(roundTrip: Int64) -> Double {
+    /// window to double in a round trip of slow start, a quarter more than it needs afterwards. One packet may always be in
+    /// flight, however small the window, and so a packet of `largest` bytes may leave each round trip.
+    func pacingRate(roundTrip: Int64, largest: Int) -> Double {
         let gain = isInSlowStart ? 2.5 : 1.25
-        return Double(window) * gain / max(Double(roundTrip) / 1e9, 1e-6)
+        return Double(max(window, largest)) * gain / max(Double(roundTrip) / 1e9, 1e-6)
     }
 }
 

@@ -57,6 +57,8 @@ struct OutstandingData: Sendable {
     private var blocks: [TSNBlock] = []
     /// A round trip is measured by fragments from this number on: once per round trip.
     private var measureFrom: TSN
+    /// What was sent before took another path, or was held up where this one was cut.
+    private var pathFrom: TSN
     private let packetSize: Int
 
     // RACK (RFC 8985 §5.2, §6.2).
@@ -92,6 +94,7 @@ struct OutstandingData: Sendable {
     init(initialTSN: UInt32, packetSize: Int = 1188) {
         cumulative = TSN(initial: initialTSN) - 1
         measureFrom = cumulative.next
+        pathFrom = cumulative.next
         highestAcked = cumulative
         self.packetSize = packetSize
     }
@@ -170,7 +173,9 @@ struct OutstandingData: Sendable {
                 newlyAcked: evidence.highest, isInRecovery: isInRecovery, advanced: result.cumulativeAdvanced,
                 queue: &queue, now: now)
         }
-        if let measured = evidence.measurable {
+        // What was sent once may have arrived long ago, and only the answer to the repetition tells of it: an
+        // acknowledgement of both measures nothing.
+        if let measured = evidence.measurable, !evidence.coversRetransmission {
             result.latestRoundTrip = now.nanoseconds(since: measured.sentAt)
             if measured.tsn >= measureFrom {
                 result.roundTrip = result.latestRoundTrip
@@ -188,19 +193,26 @@ struct OutstandingData: Sendable {
         var latestSent: Instant?
         /// The highest one that was sent only once.
         var measurable: (tsn: TSN, sentAt: Instant)?
+        /// One of them was sent more than once.
+        var coversRetransmission = false
+
+        mutating func note(_ sent: Instant) { latestSent = max(latestSent ?? sent, sent) }
     }
 
     private mutating func note(_ fragment: Fragment, tsn: TSN, evidence: inout Evidence, now: Instant) {
         evidence.highest = tsn
         if fragment.transmissions == 1 {
-            evidence.measurable = (tsn, fragment.sentAt)
+            if tsn >= pathFrom { evidence.measurable = (tsn, fragment.sentAt) }
             if tsn < highestAcked, fragment.phase == .inFlight { hasSeenReordering = true }
-        } else if now.nanoseconds(since: fragment.sentAt) < evidence.shortestRoundTrip {
+            evidence.note(fragment.sentAt)
+            return
+        }
+        evidence.coversRetransmission = true
+        if now.nanoseconds(since: fragment.sentAt) < evidence.shortestRoundTrip {
             // An answer sooner than any round trip is to the first sending, not to the last.
             return
         }
-        if let latest = evidence.latestSent, latest >= fragment.sentAt { return }
-        evidence.latestSent = fragment.sentAt
+        evidence.note(fragment.sentAt)
     }
 
     /// The blocks that make sense: in order, above the cumulative number, not beyond what was sent.
@@ -364,8 +376,9 @@ struct OutstandingData: Sendable {
         }
     }
 
-    /// Another path: nothing that was learned of the order of arrival holds.
+    /// Another path: nothing that was learned of the order of arrival holds, and what is under way measures nothing.
     mutating func forgetPath() {
+        pathFrom = nextTSN
         hasSeenReordering = false
         reorderingSteps = 1
         latestSent = nil

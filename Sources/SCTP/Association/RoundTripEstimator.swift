@@ -35,9 +35,9 @@ struct RoundTripEstimator: Sendable {
     /// The same in nanoseconds.
     var timeoutNanoseconds: Int64 { min(maximum, base << Int64(min(backoffs, 10))) }
 
-    /// Takes one measurement (C2, C3).
+    /// Takes one measurement (C2, C3). One longer than the longest timeout counts as that.
     mutating func measure(_ nanoseconds: Int64) {
-        let sample = min(max(nanoseconds, 1000), 3600 * .second)
+        let sample = min(max(nanoseconds, 1000), maximum)
         shortestNanoseconds = shortestNanoseconds == 0 ? sample : min(shortestNanoseconds, sample)
         if smoothedNanoseconds > 0 {
             variation = (variation * 3 + abs(smoothedNanoseconds - sample)) / 4

@@ -133,7 +133,8 @@ extension SCTPAssociation {
         guard outstanding.flightBytes < congestion.window else { return false }
         let time = roundTrip.smoothedNanoseconds
         if time >= Pacer.shortestRoundTrip {
-            timers[.pacing] = pacer.delay(now: now, rate: congestion.pacingRate(roundTrip: time))
+            let rate = congestion.pacingRate(roundTrip: time, largest: pathMTU.size)
+            timers[.pacing] = pacer.delay(now: now, rate: rate)
             return !timers.isRunning(.pacing)
         }
         timers[.pacing] = nil
