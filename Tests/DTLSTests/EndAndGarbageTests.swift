@@ -74,7 +74,8 @@ import Testing
         pair.run()
         for type in UInt8(20)...24 {
             for length in UInt8(0)...24 {
-                let record = [type, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 1, type, 0, length] + [UInt8](repeating: 7, count: Int(length))
+                let record =
+                    [type, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 1, type, 0, length] + [UInt8](repeating: 7, count: Int(length))
                 pair.server.handle(datagram: record, now: pair.now)
                 pair.client.handle(datagram: record, now: pair.now)
                 let sealed = try pair.client.seal([type, length])

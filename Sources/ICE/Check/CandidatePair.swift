@@ -75,6 +75,7 @@ struct CandidatePair {
         remotePriority = priority
     }
 
+    @inline(__always)
     var isValid: Bool { state == .succeeded }
     /// 0…3: see ``ICEGeneration/nextWaiting()``.
     var checkClass: Int { (path.remote.address.isIPv6 ? 1 : 0) + (remoteKind == .host ? 0 : 2) }
@@ -82,6 +83,7 @@ struct CandidatePair {
     var isRelayed: Bool { path.relay != nil || remoteKind == .relayed }
 
     /// Whether nothing came, or checks were left without an answer, for `timeout`.
+    @inline(__always)
     func isSilent(_ now: Instant, timeout: Duration) -> Bool {
         if let lastReceived, now - lastReceived >= timeout { return true }
         if let unansweredSince, now - unansweredSince >= timeout { return true }

@@ -50,12 +50,12 @@ extension ICEAgent {
     private mutating func updateState(_ now: Instant) {
         let timeout = configuration.disconnectTimeout
         let new: ICEState
-        if let g = generations.lastIndex(where: { $0.selected != nil }),
-            let pair = generations[g].pair(generations[g].selected)
+        if let g = generations.indices.last(where: { generations[$0].selected != nil }),
+            let index = generations[g].selectedIndex
         {
-            if pair.isSilent(now, timeout: timeout) {
+            if generations[g].pairs[index].isSilent(now, timeout: timeout) {
                 new = .disconnected
-            } else if let since = disconnectedAt, pair.lastAnswer.map({ $0 < since }) ?? true {
+            } else if let since = disconnectedAt, generations[g].pairs[index].lastAnswer.map({ $0 < since }) ?? true {
                 // Something came, but whether our packets arrive the triggered check will tell.
                 new = .disconnected
             } else {
@@ -177,7 +177,7 @@ extension ICEAgent {
     /// ones to keep them; the rest may expire.
     mutating func scheduleRefresh(_ index: Int, in g: Int, _ now: Instant) {
         guard generations[g].pairs[index].path != generations[g].selected else {
-            let spread = 0.8 + 0.4 * Double(entropy.next() >> 11) / Double(1 << 53)
+            let spread = 0.8 + 0.4 * Double(jitter.next() >> 11) / Double(1 << 53)
             generations[g].update(index) { $0.nextRefresh = now + configuration.consentInterval * spread }
             return
         }
@@ -186,7 +186,7 @@ extension ICEAgent {
         let better = generation.pairs.count {
             $0.isValid && $0.path != generation.selected && $0.priority > pair.priority
         }
-        let spread = 0.8 + 0.2 * Double(entropy.next() >> 11) / Double(1 << 53)
+        let spread = 0.8 + 0.2 * Double(jitter.next() >> 11) / Double(1 << 53)
         generations[g].update(index) {
             $0.nextRefresh = better < configuration.sparePairs ? now + configuration.spareInterval * spread : nil
         }
@@ -194,7 +194,8 @@ extension ICEAgent {
 
     /// Whether the pair in use has been silent long enough to ask the spare ones too.
     private func isSuspicious(_ g: Int, _ now: Instant) -> Bool {
-        generations[g].pair(generations[g].selected)?.isSilent(now, timeout: configuration.suspicionTimeout) ?? false
+        guard let index = generations[g].selectedIndex else { return false }
+        return generations[g].pairs[index].isSilent(now, timeout: configuration.suspicionTimeout)
     }
 
     /// When the next check of a valid pair is due.

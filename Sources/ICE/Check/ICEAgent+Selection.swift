@@ -104,6 +104,7 @@ extension ICEAgent {
     /// sides have settled on a pair of the new one (RFC 8445 §9): a peer that has given up its former pair and not yet
     /// had an answer on the new one has no way to send its acknowledgements.
     func carryingGeneration(_ now: Instant) -> Int? {
+        if generations.count == 1 { return generations[0].selected == nil ? nil : 0 }
         let carrying = generations.indices.filter { generations[$0].selected != nil }
         guard let newest = carrying.last, let former = carrying.dropLast().last, !isSettled(in: newest),
             let pair = generations[former].pair(generations[former].selected), pair.isValid,
@@ -247,9 +248,11 @@ extension ICEAgent {
 
     /// When the first nomination of a generation is due: at once if no better pair can come.
     func nominationTime(in g: Int) -> Instant? {
+        guard role == .controlling, generations[g].nominated == nil, generations[g].nominating == nil else {
+            return nil
+        }
         let generation = generations[g]
-        guard role == .controlling, generation.nominated == nil, generation.nominating == nil,
-            let first = generation.firstValidAt, let selected = generation.pair(generation.selected), selected.isValid
+        guard let first = generation.firstValidAt, let selected = generation.pair(generation.selected), selected.isValid
         else { return nil }
         let hopes = generation.pairs.filter { $0.state == .waiting || $0.state == .inProgress }
         if hopes.allSatisfy({ isWorse($0, selected) }) { return first }

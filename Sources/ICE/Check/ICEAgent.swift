@@ -38,6 +38,8 @@ public struct ICEAgent: ~Copyable {
     /// ``ICEConfiguration/upkeepGrid`` in nanoseconds.
     let upkeepGrid: Int64
     var entropy: Entropy
+    /// Spreads moments. Nobody gains by guessing them, and asking the system for each number costs more than a check.
+    var jitter: SeededGenerator
     /// Which side decides; changes by ``setRole(_:)``, a lite peer or a role conflict.
     public internal(set) var role: Role
     var tieBreaker: UInt64
@@ -80,6 +82,7 @@ public struct ICEAgent: ~Copyable {
         self.role = role
         self.entropy = entropy
         tieBreaker = self.entropy.next()
+        jitter = SeededGenerator(seed: self.entropy.next())
         generations = [ICEGeneration(id: 0, local: .random(using: &self.entropy))]
         nextToken = now
     }

@@ -70,6 +70,16 @@ struct ICEGeneration {
         path.flatMap { indexes[$0] }.map { pairs[$0] }
     }
 
+    /// Where the pair that carries data is; there are a few pairs at most, so no table is asked.
+    ///
+    /// Inlined, as what follows is, for a call would copy the whole generation to pass it by value.
+    @inline(__always)
+    var selectedIndex: Int? {
+        guard let selected else { return nil }
+        for index in pairs.indices where pairs[index].path == selected { return index }
+        return nil
+    }
+
     /// Changes the pair in place.
     mutating func update(_ index: Int, _ change: (inout CandidatePair) -> Void) { change(&pairs[index]) }
 
@@ -131,8 +141,10 @@ struct ICEGeneration {
     /// Of the never checked ones the best of each class (family, and whether the peer's address is its own or one outside
     /// a NAT) comes before the second best of any: many addresses of a kind that cannot work, such as private ones of
     /// another network, do not keep the ones that do waiting (RFC 8421 §4). Relayed pairs come last in any case.
-    func nextWaiting() -> Int? {
-        guard hasWaitingPair else { return nil }
+    @inline(__always)
+    func nextWaiting() -> Int? { hasWaitingPair ? firstWaiting() : nil }
+
+    private func firstWaiting() -> Int? {
         var checked = [0, 0, 0, 0]
         for pair in pairs where pair.firstCheck != nil && !pair.isRelayed { checked[pair.checkClass] += 1 }
         var best: Int?
@@ -162,17 +174,20 @@ struct ICEGeneration {
     /// The pair that USE-CANDIDATE goes on: while one is being nominated the former one gets it no more.
     var pairToNominate: ICEPath? { nominating ?? nominated }
 
+    @inline(__always)
     var hasValidPair: Bool {
         for index in pairs.indices where pairs[index].isValid { return true }
         return false
     }
 
+    @inline(__always)
     private var hasWaitingPair: Bool {
         for index in pairs.indices where pairs[index].state == .waiting { return true }
         return false
     }
 
     /// The pair that is valid while no other one is.
+    @inline(__always)
     var onlyValidPath: ICEPath? {
         var only: Int?
         for index in pairs.indices where pairs[index].isValid {

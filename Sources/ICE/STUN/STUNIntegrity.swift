@@ -32,7 +32,7 @@ public struct STUNIntegrityKey: Sendable {
         case .sha1:
             var code = sha1
             code.update(data: bytes)
-            return Array(code.finalize())
+            return unsafe code.finalize().withUnsafeBytes { unsafe [UInt8]($0) }
         case .sha256:
             return Array(HMAC<SHA256>.authenticationCode(for: bytes, using: key))
         }

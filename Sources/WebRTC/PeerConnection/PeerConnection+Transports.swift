@@ -57,7 +57,13 @@ extension PeerConnection {
     }
 
     /// When `handleTimeout` is to be called; `nil` when there is nothing to wait for.
+    ///
+    /// It changes nothing; `mutating`, because a connection that is only lent is copied for the call, all of it.
     public var nextTimeout: Instant? {
+        mutating get { earliestTimeout() }
+    }
+
+    private mutating func earliestTimeout() -> Instant? {
         guard state != .closed else { return parting.isEmpty ? nil : now }
         var next = Instant?.earlier(ice.nextTimeout, graceDeadline)
         next = .earlier(next, lingerDeadline)

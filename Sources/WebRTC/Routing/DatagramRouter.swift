@@ -42,6 +42,7 @@ public struct DatagramRouter<ID: Hashable & Sendable>: Sendable {
     }
 
     /// Finds where a datagram goes.
+    @specialized(where ID == UInt64)
     public func route(_ datagram: [UInt8], from source: TransportAddress) -> Route {
         switch table.route(datagram, from: source) {
         case .slot(let slot): connections[slot].map(Route.connection) ?? .dropped
@@ -62,6 +63,7 @@ public struct DatagramRouter<ID: Hashable & Sendable>: Sendable {
     }
 
     /// Notes a datagram that a connection sends, so that the answer finds back. Everything but STUN requests is free.
+    @specialized(where ID == UInt64)
     public mutating func noteTransmit(_ datagram: [UInt8], by connection: ID, now: Instant) {
         guard let first = datagram.first, first < 4, STUNMessage.messageClass(of: datagram) == .request,
             let id = STUNMessage.transactionID(of: datagram)
