@@ -7,17 +7,27 @@ struct BenchFigures: Sendable {
         var key: JSONText
         var value: Double
         var unit: String
-        /// What the project wants of itself on two cores.
-        var goal: Double
+        /// What the project wants of itself on two cores; `nil` for what is shown to compare with.
+        var goal: Double?
         /// Whether the goal is a floor; else it is a ceiling.
         var isMoreBetter: Bool
 
-        var isReached: Bool { isMoreBetter ? value >= goal : value <= goal }
+        var isReached: Bool {
+            guard let goal else { return true }
+            return isMoreBetter ? value >= goal : value <= goal
+        }
     }
 
     private(set) var figures: [Figure] = []
     /// What explains the figures: processor time by datagram and by layer.
     private(set) var costs: [(name: String, key: JSONText, nanoseconds: Double)] = []
+
+    /// The value of a figure that was added.
+    subscript(key: JSONText) -> Double? { figures.last { $0.key == key }?.value }
+
+    mutating func add(_ name: String, _ key: JSONText, _ value: Double, _ unit: String) {
+        figures.append(Figure(name: name, key: key, value: value, unit: unit, goal: nil, isMoreBetter: true))
+    }
 
     mutating func add(
         _ name: String, _ key: JSONText, _ value: Double, _ unit: String, atLeast goal: Double
@@ -37,8 +47,10 @@ struct BenchFigures: Sendable {
 
     /// One object with all of it.
     var json: JSONValue {
-        var members: [(JSONText, JSONValue)] = figures.map {
-            ($0.key, ["value": .number(Self.rounded($0.value)), "unit": .string($0.unit), "goal": .number($0.goal)])
+        var members: [(JSONText, JSONValue)] = figures.map { figure in
+            var member: JSONObject = ["value": .number(Self.rounded(figure.value)), "unit": .string(figure.unit)]
+            if let goal = figure.goal { member["goal"] = .number(goal) }
+            return (figure.key, .object(member))
         }
         members += costs.map { ($0.key, ["value": .number($0.nanoseconds.rounded()), "unit": "ns"]) }
         return .object(JSONObject(members))
@@ -50,8 +62,12 @@ struct BenchFigures: Sendable {
         var lines = ["", "  \(pad("", width))   measured      goal"]
         for figure in figures {
             let value = right(Self.text(figure.value), 9)
+            guard let target = figure.goal else {
+                lines.append("  \(pad(figure.name, width))  \(value)\(right("", 10))    \(figure.unit)")
+                continue
+            }
             let mark = figure.isReached ? style("✓", .green) : style("✗", .yellow)
-            let goal = right((figure.isMoreBetter ? "≥ " : "≤ ") + Self.text(figure.goal), 10)
+            let goal = right((figure.isMoreBetter ? "≥ " : "≤ ") + Self.text(target), 10)
             lines.append("  \(pad(figure.name, width))  \(value)\(goal)  \(mark) \(figure.unit)")
         }
         if !costs.isEmpty { lines.append("") }

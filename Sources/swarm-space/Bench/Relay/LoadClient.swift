@@ -33,16 +33,19 @@ final class LoadClient {
     /// Writes a value that says when it was written.
     func put(id: Int, soul: String, key: String, state: Double, padding: String = "") {
         send(
-            ##"{"#":"\##(Self.prefix)p\##(id)","put":{"\##(soul)":{"_":{"#":"\##(soul)",">":{"\##(key)":\##(state)}},"##
+            ##"{"#":"\##(name(id))","put":{"\##(soul)":{"_":{"#":"\##(soul)",">":{"\##(key)":\##(state)}},"##
                 + ##""\##(key)":"~\##(Self.now)~\##(padding)"}}}"##)
     }
 
-    func get(id: Int, soul: String) { send(##"{"#":"\##(Self.prefix)g\##(id)","get":{"#":"\##(soul)"}}"##) }
+    func get(id: Int, soul: String) { send(##"{"#":"\##(name(id))","get":{"#":"\##(soul)"}}"##) }
 
     private func send(_ text: String) { connection.send(text: Array(text.utf8)) }
 
     /// What ids begin with: those of an earlier run may still be remembered.
-    private static let prefix = String(UInt64.random(in: 0 ... .max), radix: 36)
+    private let prefix = String(UInt64.random(in: 0 ... .max), radix: 36)
+
+    /// Ids of one length: to an id some relays add digits, and take another for seen that is the same then (gun.md §5.1).
+    private func name(_ id: Int) -> String { "\(prefix)\(1_000_000_000 + id)" }
 
     /// Nanoseconds of the monotonic clock.
     static var now: UInt64 { clock_gettime_nsec() }

@@ -10,32 +10,42 @@ struct RelayBench: AsyncParsableCommand {
         abstract: "Speed and cost of a GUN relay.",
         discussion: """
             Without a URL it starts `swarm-space serve` as a process of its own, with a data directory that goes away. With \
-            one it measures that relay, ours or another; give its process by --pid to see its memory. All clients are in \
+            one it measures that relay, ours or another; give its process by --pid to see its memory. Relays that --relay \
+            names are measured beside it, each part after the other, and get figures without goals. All clients are in \
             this process, on one thread. The goals are those for two cores that relay and clients share.
+
+            `ceiling` looks for the paced ceiling: the largest rate of puts to all subscribers at which nothing is lost and \
+            no queue grows. `flood` asks for nodes that do not exist as fast as they are answered, and writes meanwhile.
 
             EXAMPLES
               swarm-space bench relay
               swarm-space bench relay --only acks --seconds 10 --json
               swarm-space bench relay ws://127.0.0.1:8765/gun --pid 4711
+              swarm-space bench relay --only ceiling --relay ws://127.0.0.1:8765/gun
             """)
 
     enum Part: String, CaseIterable, ExpressibleByArgument {
-        case light, heavy, acks, gets, idle, memory
+        case light, heavy, ceiling, acks, gets, flood, idle, memory
     }
 
     @Argument(help: ArgumentHelp("The relay to measure. (default: one of its own)", valueName: "gun-url"))
     var url: String?
 
-    @Option(help: "Measure only this: light, heavy, acks, gets, idle or memory. May be repeated.")
+    @Option(
+        name: .customLong("relay"),
+        help: ArgumentHelp("Another relay, to be measured beside. May be repeated.", valueName: "gun-url"))
+    var others: [String] = []
+
+    @Option(help: "Measure only this: light, heavy, ceiling, acks, gets, flood, idle or memory. May be repeated.")
     var only: [Part] = []
 
     @Option(help: "How long each figure is measured.")
     var seconds = 5.0
 
-    @Option(help: "How many connections write, for `heavy`.")
+    @Option(help: "How many connections write, for `heavy` and `ceiling`.")
     var publishers = 4
 
-    @Option(help: "How many connections read each value, for `heavy`.")
+    @Option(help: "How many connections read each value, for `heavy` and `ceiling`.")
     var subscribers = 16
 
     @Option(help: "How many values are written a second, for `heavy`.")
@@ -54,7 +64,7 @@ struct RelayBench: AsyncParsableCommand {
     var json = false
 
     func validate() throws {
-        if let url, WebSocketURL(url) == nil {
+        for url in [url].compactMap(\.self) + others where WebSocketURL(url) == nil {
             throw ValidationError("\(url): give a URL such as ws://127.0.0.1:7750/gun")
         }
         guard seconds >= 0.1, seconds <= 3600 else { throw ValidationError("--seconds: give 0.1 to 3600") }
@@ -87,12 +97,33 @@ struct RelayBench: AsyncParsableCommand {
 
     /// Each part begins with a relay that knows nothing, when it is our own.
     private func measure(_ part: Part, _ figures: inout BenchFigures, _ screen: StepScreen) async throws {
-        if part == .memory, url != nil { return }
-        let own = url == nil ? try ServeProcess(options: part == .memory ? ["--memory", String(memory)] : []) : nil
-        defer { own?.end() }
-        guard let address = WebSocketURL(url ?? own?.gun ?? "") else { return }
+        if part != .memory || url == nil {
+            let own = url == nil ? try ServeProcess(options: part == .memory ? ["--memory", String(memory)] : []) : nil
+            defer { own?.end() }
+            try await measure(part, url ?? own?.gun ?? "", process: own?.pid ?? pid, &figures, screen)
+        }
+        // What needs to see the process cannot be said of others.
+        guard part != .idle, part != .memory else { return }
+        for (number, other) in others.enumerated() {
+            var beside = BenchFigures()
+            try await measure(part, other, process: nil, &beside, screen)
+            for figure in beside.figures {
+                figures.add(
+                    "\(other): \(figure.name)", JSONText("relay\(number + 1)_\(figure.key)"), figure.value, figure.unit)
+            }
+            if part == .ceiling, let ours = figures["ceiling_per_s"], let theirs = beside["ceiling_per_s"], theirs > 0 {
+                figures.add(
+                    "ceiling, times that of \(other)", JSONText("ceiling_times_relay\(number + 1)"), ours / theirs, "×",
+                    atLeast: 4)
+            }
+        }
+    }
+
+    private func measure(
+        _ part: Part, _ address: String, process: Int32?, _ figures: inout BenchFigures, _ screen: StepScreen
+    ) async throws {
+        guard let address = WebSocketURL(address) else { return }
         let load = RelayLoad(address)
-        let process = own?.pid ?? pid
         do {
             switch part {
             case .light:
@@ -102,8 +133,10 @@ struct RelayBench: AsyncParsableCommand {
                 try await fanOut(
                     load, "heavy", publishers: publishers, subscribers: subscribers, rate: rate, p50: 25, p99: 50,
                     &figures, screen)
+            case .ceiling: try await ceiling(load, &figures, screen)
             case .acks: try await acks(load, &figures, screen)
             case .gets: try await gets(load, &figures, screen)
+            case .flood: try await flood(load, &figures, screen)
             case .idle: try await idle(load, process, &figures, screen)
             case .memory: try await cap(load, process, &figures, screen)
             }
@@ -133,10 +166,37 @@ struct RelayBench: AsyncParsableCommand {
         figures.add(
             "\(name): 99 of 100", JSONText("\(key)_p99_ms"), run.latencies[0.99].milliseconds, "ms", atMost: p99)
         figures.add(
-            "\(name): median grows by", JSONText("\(key)_growth_ms"), (run.last - run.first).milliseconds, "ms",
-            atMost: 5)
+            "\(name): median grows by", JSONText("\(key)_growth_ms"), run.growth.milliseconds, "ms", atMost: 5)
         await screen.done(
             "\(name): \(Int(median * 1000)) µs, 99 of 100 \(Int(run.latencies[0.99].milliseconds * 1000)) µs")
+    }
+
+    private func ceiling(_ load: RelayLoad, _ figures: inout BenchFigures, _ screen: StepScreen) async throws {
+        await screen.begin("the largest rate of puts to \(subscribers) that is kept up with")
+        var search = CeilingSearch(from: 125)
+        var latencies = Percentiles([])
+        while let rate = search.next {
+            let run = try await load.fanOut(publishers: publishers, subscribers: subscribers, rate: rate, for: time)
+            search.note(keepsUp: run.keepsUp)
+            if run.keepsUp { latencies = run.latencies }
+        }
+        figures.add("paced ceiling × \(subscribers)", "ceiling_per_s", search.ceiling, "/s", atLeast: rate)
+        figures.add("there: median", "ceiling_p50_ms", latencies[0.5].milliseconds, "ms", atMost: 25)
+        figures.add("there: 99 of 100", "ceiling_p99_ms", latencies[0.99].milliseconds, "ms", atMost: 250)
+        await screen.done("up to \(Int(search.ceiling)) puts a second to \(subscribers) are kept up with")
+    }
+
+    private func flood(_ load: RelayLoad, _ figures: inout BenchFigures, _ screen: StepScreen) async throws {
+        await screen.begin("puts beside a flood of gets for what is not there")
+        let run = try await load.flood(window: 2000, for: time)
+        figures.add("beside a flood of misses: misses", "flood_misses_per_s", run.misses, "/s", atLeast: 10_000)
+        figures.add(
+            "beside a flood of misses: durable put, median", "flood_put_p50_ms", run.puts[0.5].milliseconds, "ms",
+            atMost: 15)
+        figures.add(
+            "beside a flood of misses: durable put, 99 of 100", "flood_put_p99_ms", run.puts[0.99].milliseconds, "ms",
+            atMost: 50)
+        await screen.done("beside \(Int(run.misses)) misses a second a put takes \(run.puts[0.5].milliseconds) ms")
     }
 
     private func acks(_ load: RelayLoad, _ figures: inout BenchFigures, _ screen: StepScreen) async throws {

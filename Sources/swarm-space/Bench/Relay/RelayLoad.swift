@@ -14,6 +14,21 @@ final class RelayLoad: Sendable {
         /// The medians of the first and of the last fifth of the time: a queue that grows shows as a difference.
         var first = Duration.zero
         var last = Duration.zero
+        /// Whether as much was written as was to be.
+        var isPaced = true
+
+        var growth: Duration { last - first }
+
+        /// Whether the relay kept up: all has come, and no queue grew.
+        var keepsUp: Bool { isPaced && delivered >= expected && growth < .milliseconds(10) }
+    }
+
+    /// What came of writing beside a flood.
+    struct Flood: Sendable {
+        /// Answered queries of the flood, a second.
+        var misses = 0.0
+        /// From a put to its acknowledgement.
+        var puts = Percentiles([])
     }
 
     private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
@@ -52,8 +67,11 @@ final class RelayLoad: Sendable {
         let run = try await eventLoop.submit { [eventLoop] in
             NIOLoopBound(FanOutRun(writers, readers, soul: soul, rate: rate), eventLoop: eventLoop)
         }.get()
+        // The node is there before it is asked for: how a relay deals with misses is another question.
+        try await eventLoop.submit { run.value.begin() }.get()
+        try await Task.sleep(for: .milliseconds(400))
         try await eventLoop.submit { run.value.subscribe() }.get()
-        try await Task.sleep(for: .milliseconds(300))
+        try await Task.sleep(for: .milliseconds(400))
         let ticks = eventLoop.scheduleRepeatedTask(initialDelay: .zero, delay: .milliseconds(1)) { _ in
             run.value.write()
         }
@@ -98,6 +116,27 @@ final class RelayLoad: Sendable {
         try await requests(connections: connections, window: window, for: time) { client, number in
             client.get(id: number, soul: "\(soul)/\(number % nodes)")
         }
+    }
+
+    /// Keeps `window` queries for nodes that do not exist under way on one connection, while another writes a value every
+    /// 10 ms.
+    func flood(window: Int, for time: Duration) async throws -> Flood {
+        let absent = "absent/\(UInt64.random(in: 0 ... .max))"
+        async let misses = requests(connections: 1, window: window, for: time) { client, number in
+            client.get(id: number, soul: "\(absent)/\(number)")
+        }
+        let writer = try await open(1)
+        let run = try await eventLoop.submit { [eventLoop] in
+            NIOLoopBound(PacedPuts(writer[0].value), eventLoop: eventLoop)
+        }.get()
+        let ticks = eventLoop.scheduleRepeatedTask(initialDelay: .milliseconds(100), delay: .milliseconds(10)) { _ in
+            run.value.write()
+        }
+        let answered = try await misses
+        ticks.cancel()
+        let latencies = try await eventLoop.submit { run.value.latencies }.get()
+        try await close(writer)
+        return Flood(misses: answered, puts: Percentiles(latencies))
     }
 
     private func requests(
@@ -163,9 +202,15 @@ private final class FanOutRun {
         self.rate = rate
     }
 
+    func begin() { writers[0].value.put(id: -1, soul: soul, key: "begin", state: state) }
+
     func subscribe() {
         for (number, reader) in readers.enumerated() {
-            reader.value.onValue = { [weak self] sent in self?.samples.append((sent, LoadClient.now - sent)) }
+            reader.value.onValue = { [weak self] sent in
+                // What was written before the start is no sample.
+                guard let self, let start = self.start, sent >= start else { return }
+                self.samples.append((sent, LoadClient.now - sent))
+            }
             reader.value.get(id: number, soul: soul)
         }
     }
@@ -199,8 +244,37 @@ private final class FanOutRun {
         }
         result.first = median { $0 < fifth }
         result.last = median { $0 >= 4 * fifth }
+        result.isPaced = Double(written) >= 0.95 * rate * result.seconds
         for reader in readers { reader.value.onValue = nil }
         return result
+    }
+}
+
+/// One put at a time, and how long each took to be acknowledged.
+private final class PacedPuts {
+    private let client: LoadClient
+    private let soul = "paced/\(UInt64.random(in: 0 ... .max))"
+    private var number = 0
+    private var sent: UInt64?
+    private(set) var latencies: [Duration] = []
+
+    init(_ client: LoadClient) {
+        self.client = client
+        client.onAnswers = { [weak self] _ in self?.acknowledged() }
+    }
+
+    func write() {
+        // One that is late makes the next wait, and counts for both.
+        guard sent == nil else { return }
+        number += 1
+        sent = LoadClient.now
+        client.put(id: number, soul: "\(soul)/\(number % 100)", key: "k", state: MonotonicClock.wallMilliseconds)
+    }
+
+    private func acknowledged() {
+        guard let start = sent else { return }
+        sent = nil
+        latencies.append(.nanoseconds(Int64(clamping: LoadClient.now - start)))
     }
 }
 
