@@ -50,6 +50,7 @@ enum MetricsText {
         counter("gun_federated_puts_total", "Puts sent to configured relays.", relay.federatedPuts)
         counter("gun_federated_records_total", "Records sent to configured relays.", relay.federatedRecords)
         counter("gun_federation_refusals_total", "Puts that a configured relay refused.", relay.federationRefusals)
+        counter("gun_hop_refusals_total", "Messages come through too many relays to be passed on.", relay.hopRefusals)
         counter("gun_frames_received_total", "Frames received.", relay.framesReceived)
         counter("gun_frames_sent_total", "Frames sent.", relay.framesSent)
         counter("gun_received_bytes_total", "Bytes of frames received.", relay.bytesReceived)

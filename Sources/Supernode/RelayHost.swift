@@ -11,6 +11,8 @@ final class RelayHost {
     private static let expiredAtOnce = 1_000
     /// How often a summary is logged.
     private static let summaryInterval = Duration.seconds(60)
+    /// How often it is noted on disk what configured relays have acknowledged.
+    private static let markInterval = Duration.seconds(1)
     /// How long ``stop()`` waits for the disk.
     private static let stopTimeout = TimeAmount.milliseconds(500)
 
@@ -20,7 +22,10 @@ final class RelayHost {
     private(set) var storeFailures = 0
     private(set) var expiredInStore = 0
     private let eventLoop: any EventLoop
-    private let store: (any GraphStore)?
+    private let store: (any GraphStore & StateStore)?
+    private let peers: [WebSocketURL]
+    /// What configured relays have acknowledged and the store does not know yet.
+    private var marks: [Int: UInt64] = [:]
     private let logger: Logger
     private var links: [LinkID: WebSocketConnection] = [:]
     private var lastLink: UInt64 = 0
@@ -32,16 +37,25 @@ final class RelayHost {
     private var storing = 0
     private var idle: EventLoopPromise<Void>?
 
-    init(eventLoop: any EventLoop, configuration: GunRelayConfiguration, store: (any GraphStore)?, logger: Logger) {
+    /// - Parameters:
+    ///   - peers: the relays that we chose; ``accept(_:peer:onClose:)`` names them by their places.
+    ///   - log: what they have acknowledged.
+    init(
+        eventLoop: any EventLoop, configuration: GunRelayConfiguration, store: (any GraphStore & StateStore)?,
+        peers: [WebSocketURL] = [], log: ChangeLog? = nil, logger: Logger
+    ) {
         var configuration = configuration
         configuration.hasStorage = store != nil
         self.eventLoop = eventLoop
         self.store = store
+        self.peers = peers
         self.logger = logger
         core = GunRelay(configuration: configuration, entropy: .system)
+        if let log { core.resume(log) }
         timer = LoopTimer(eventLoop: eventLoop) { [weak self] in self?.timeout() }
         repeatedly(Self.expiryInterval) { $0.expire() }
         repeatedly(Self.summaryInterval) { $0.summarise() }
+        if !peers.isEmpty { repeatedly(Self.markInterval) { $0.writeMarks() } }
     }
 
     private func repeatedly(_ interval: Duration, _ work: @escaping @Sendable (RelayHost) -> Void) {
@@ -164,10 +178,45 @@ final class RelayHost {
         case .store(let id, let records):
             guard let store else { return core.stored(id, now: now) }
             storing += 1
-            store.store(records.map { RecordCoding.record($0) }) { result in
+            store.store(records.map { RecordCoding.record($0) }, firstChange: id.firstChange) { result in
                 eventLoop.execute { bound.value.stored(id, result) }
             }
+        case .changes(let request): perform(request)
         }
+    }
+
+    private func perform(_ request: ChangeLogRequest) {
+        let bound = NIOLoopBound(self, eventLoop: eventLoop)
+        let eventLoop = eventLoop
+        switch request {
+        case .load(let id, let after, let through, let limit):
+            guard let store else { return core.loadedChanges(id, [], through: through, now: now) }
+            store.loadChanges(after: after, through: through, limit: limit) { result in
+                let slice = result.map { ($0.records.compactMap(RecordCoding.record), $0.through) }
+                eventLoop.execute { bound.value.loadedChanges(id, slice, after: after) }
+            }
+        case .acknowledged(let peer, let change): marks[peer] = change
+        case .forget(let through): store?.forgetChanges(through: through) { _ in }
+        }
+    }
+
+    private func loadedChanges(
+        _ id: LoadID, _ result: Result<([GunRecord], UInt64), StoreError>, after: UInt64
+    ) {
+        switch result {
+        case .success((let records, let through)): core.loadedChanges(id, records, through: through, now: now)
+        case .failure(let error):
+            storeFailures += 1
+            logger.error("cannot read the log of changes", metadata: ["error": "\(error)"])
+            core.loadedChanges(id, [], through: after, now: now)
+        }
+        drain()
+    }
+
+    private func writeMarks() {
+        guard let store, !marks.isEmpty else { return }
+        FederationMarks.write(marks, peers: peers, to: store)
+        marks = [:]
     }
 
     private func loaded(_ id: LoadID, _ result: Result<RecordSlice, StoreError>) {
@@ -244,6 +293,7 @@ final class RelayHost {
     /// Waits until what the links wrote is stored; they are closed by now.
     func stop() -> EventLoopFuture<Void> {
         isStopped = true
+        writeMarks()
         timer?.cancel()
         for task in housekeeping { task.cancel() }
         guard storing > 0 else { return eventLoop.makeSucceededVoidFuture() }

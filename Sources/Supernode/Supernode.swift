@@ -43,9 +43,11 @@ public final class Supernode: Sendable {
         let configuration = configuration
         let (store, tls) = try await NIOThreadPool.singleton.runIfActive { try Self.open(configuration) }
         do {
+            let log = try await Self.changeLog(store, configuration)
             let port = try await eventLoop.flatSubmit { [eventLoop, logger, node] in
                 let loop = SupernodeLoop(
-                    eventLoop: eventLoop, configuration: configuration, store: store, tls: tls, logger: logger)
+                    eventLoop: eventLoop, configuration: configuration, store: store, log: log, tls: tls,
+                    logger: logger)
                 node.value = loop
                 return loop.start()
             }.get()
@@ -91,6 +93,15 @@ public final class Supernode: Sendable {
         do throws(FileError) { directory = try DataDirectory(path: path) } catch { throw .directory(error) }
         do throws(StoreError) {
             return (try directory.openStore(configuration: configuration.store), tls)
+        } catch { throw .store(error) }
+    }
+
+    private static func changeLog(
+        _ store: SQLiteStore?, _ configuration: SupernodeConfiguration
+    ) async throws(SupernodeError) -> ChangeLog? {
+        guard let store else { return nil }
+        do throws(StoreError) {
+            return try await FederationMarks.changeLog(in: store, peers: configuration.peers)
         } catch { throw .store(error) }
     }
 

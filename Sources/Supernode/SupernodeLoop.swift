@@ -28,8 +28,8 @@ final class SupernodeLoop {
     private var isStopped = false
 
     init(
-        eventLoop: any EventLoop, configuration: SupernodeConfiguration, store: SQLiteStore?, tls: ServerTLS?,
-        logger: Logger
+        eventLoop: any EventLoop, configuration: SupernodeConfiguration, store: SQLiteStore?, log: ChangeLog?,
+        tls: ServerTLS?, logger: Logger
     ) {
         self.eventLoop = eventLoop
         self.configuration = configuration
@@ -37,7 +37,10 @@ final class SupernodeLoop {
         self.tls = tls
         self.logger = logger
         startedAt = Instant(eventLoop.now)
-        relay = RelayHost(eventLoop: eventLoop, configuration: configuration.relay, store: store, logger: logger)
+        relay = RelayHost(
+            eventLoop: eventLoop, configuration: configuration.relay, store: store, peers: configuration.peers,
+            log: log,
+            logger: logger)
         tracker = TrackerHost(eventLoop: eventLoop, configuration: configuration.tracker)
         peers = RelayPeers(urls: configuration.peers, relay: relay, eventLoop: eventLoop, logger: logger)
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -224,3 +225,33 @@ def resident(process: Supernode) -> int:
     """Bytes of memory that it holds."""
     with open(f"/proc/{process.process.pid}/statm") as file:
         return int(file.read().split()[1]) * 4096
+
+
+UPGRADES = json.loads((Path(__file__).parent / "upgrade.json").read_text())["cases"]
+
+
+@pytest.mark.parametrize("case", UPGRADES, ids=lambda case: case["name"])
+async def test_upgrades_are_answered_as_recorded(supernode: Supernode, case: dict[str, Any]) -> None:
+    """What a recorded relay answers at `/gun` ours does too; other paths are the tracker's, which does not greet."""
+    reader, writer = await asyncio.open_connection(*supernode.http.split("//")[1].rstrip("/").split(":"))
+    headers = ["Host: x", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]
+    if not any("version" in header.lower() for header in case["headers"]):
+        headers.append("Sec-WebSocket-Version: 13")
+    writer.write("\r\n".join([f"GET {case['path']} HTTP/1.1", *headers, *case["headers"], "", ""]).encode())
+    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)).decode().lower().split("\r\n")
+    status = int(head[0].split()[1])
+    if case["path"] != "/gun":
+        assert case["status"] == "(no answer)" and status == 101
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.3)
+    elif "101" in case["status"]:
+        assert status == 101
+        assert {header.lower() for header in case["answerHeaders"]} <= set(head)
+        assert not any(line.startswith("sec-websocket-extensions") for line in head)
+        # The greeting: a text frame, unmasked.
+        assert (await asyncio.wait_for(reader.readexactly(2), 10))[0] == 0x81
+    else:
+        assert status in (400, 426) and int(case["status"].split()[1]) == 400
+        assert await asyncio.wait_for(reader.read(), 10) is not None
+        assert reader.at_eof() is case["closedByRelay"]
+    writer.close()

@@ -19,6 +19,8 @@ struct RelayHarness {
     /// Whether the disk answers at once.
     var diskIsSlow = false
     var waiting: [GunRelayEvent] = []
+    /// What was asked of the log of changes.
+    var requests: [ChangeLogRequest] = []
 
     init(_ configuration: GunRelayConfiguration = GunRelayConfiguration(), links: [LinkID] = []) {
         relay = GunRelay(configuration: configuration, entropy: .seed(1))
@@ -83,6 +85,7 @@ struct RelayHarness {
             for record in records { disk[record.soul, default: [:]][record.key] = record.entry }
             relay.stored(id, now: now)
         case .close: break
+        case .changes(let request): requests.append(request)
         case .pause(let link, let duration): paused[link] = duration
         }
     }
@@ -519,6 +522,35 @@ struct RelayHarness {
         #expect(net.take(a).map(\.answered) == ["g0", "g1"])
     }
 
+    /// One link asks for more than the disk gives; another's question does not wait behind all of that.
+    @Test func linksTakeTurnsAtTheDisk() {
+        var configuration = GunRelayConfiguration()
+        configuration.readsUnderWay = 4
+        configuration.waitingForStorage = 400
+        var net = RelayHarness(configuration, links: [a, b])
+        _ = (net.take(a), net.take(b))
+        net.diskIsSlow = true
+        for number in 0..<150 { net.send(getFrame("g\(number)", Soul(stringLiteral: "s\(number)")), on: a) }
+        func loads() -> Int { net.waiting.count { if case .load = $0 { true } else { false } } }
+        #expect(loads() == 4 && net.relay.counters.busyRefusals == 46 && net.relay.counters.pauses > 0)
+        let pauses = net.relay.counters.pauses
+        net.send(getFrame("h", "other"), on: b)
+        net.send(getFrame("h2", "s99"), on: b)
+        net.send(putFrame("p", "new", "k", 1, 1), on: b)
+        #expect(net.relay.counters.pauses == pauses, "who asks for little is not slowed down")
+        var done = 0
+        while done < 12, !net.waiting.isEmpty {
+            if case .load = net.waiting[0] { done += 1 }
+            net.perform(net.waiting.removeFirst())
+            net.drain()
+        }
+        let early = net.take(b).compactMap(\.answered)
+        #expect(early.contains("h") && early.contains("h2") && loads() == 4)
+        net.wakeDisk()
+        #expect((early + net.take(b).compactMap(\.answered)).contains("p"))
+        #expect(net.relay.storage.waitingCount == 0 && net.relay.lanes.underWay == 0)
+    }
+
     /// Every recorded hostile input: the relay lives, stays silent or complains, and serves the next put.
     @Test func hostileInputs() throws {
         let cases = try #require(try Vectors.load("hostile")["cases"]?.array)
@@ -558,7 +590,10 @@ struct RelayHarness {
 
     @Test func recordedClientsAreServed() throws {
         let scenarios = try Vectors.scenarios()
-        for name in ["put", "get_hit", "get_miss", "on_live", "on_live_node", "set", "nested", "delete", "reconnect"] {
+        for name in [
+            "put", "get_hit", "get_miss", "on_live", "on_live_node", "set", "nested", "delete", "reconnect",
+            "get_hit_disk", "lex_api", "browser_localstorage", "user",
+        ] {
             let frames = try #require(scenarios[name])
             var net = RelayHarness()
             net.wall = 1_795_500_000_000
@@ -613,6 +648,7 @@ struct RelayHarness {
         #expect(net.relay.jobs.isEmpty && net.relay.storage.waitingCount == 0, "seed \(seed)")
         #expect(net.relay.storage.unstoredBytes == 0 && net.relay.deferredBytes == 0, "seed \(seed)")
         for link in 1...5 { net.close(LinkID(UInt64(link))) }
+        net.advance(.seconds(20))
         #expect(net.relay.subscribedSoulCount == 0 && net.relay.nextTimeout == nil, "seed \(seed)")
     }
 }

@@ -150,7 +150,7 @@ struct GunSimulation {
             case .store(let id, let records):
                 for record in records { disks[relay][record.soul, default: [:]][record.key] = record.entry }
                 relays[relay].stored(id, now: now)
-            case .close, .pause: break
+            case .close, .pause, .changes: break
             }
         }
     }

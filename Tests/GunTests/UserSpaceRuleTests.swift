@@ -1,4 +1,5 @@
 import JSON
+import SEA
 import SwarmBase
 import Testing
 
@@ -40,6 +41,38 @@ import Testing
             if isAccepted { #expect(answers.first?.err == nil, "\(name)") }
             if !isAccepted, !name.hasPrefix("older") { #expect(answers.first?.err != nil, "\(name)") }
         }
+    }
+
+    /// The list that a certificate names is on disk, not in memory: it is read before the write is decided on.
+    @Test(arguments: [true, false]) func blockListsAreReadFromStorage(isBlocked: Bool) throws {
+        var entropy = Entropy.seed(4)
+        let (alice, bob) = (SEAPair.generate(using: &entropy), SEAPair.generate(using: &entropy))
+        var certificate = Certificate(for: .everybody, write: ["*": "inbox"])
+        certificate.writeBlock = "blocked"
+        func signed(_ pair: SEAPair, _ value: JSONValue, _ soul: Soul, _ key: Key, by text: JSONText? = nil) throws
+            -> GunValue
+        {
+            let position = GraphPosition(soul: soul.text, key: key.text, state: 5)
+            return .text(try #require(pair.signGraphValue(value, at: position, certificate: text)))
+        }
+        let account = try #require(Soul("~" + alice.pub)), list: Soul = "other list"
+        let inbox = try #require(Soul("~\(alice.pub)/inbox")), name = try #require(Key(bob.pub))
+        var harness = relay()
+        // The account's node links to the list.
+        harness.disk[account] = [
+            "blocked": GunEntry(try signed(alice, ["#": "other list"], account, "blocked"), state: 5)
+        ]
+        harness.disk[list] = [isBlocked ? name : "somebody else": GunEntry(.bool(true), state: 5)]
+        harness.diskIsSlow = true
+        let value = try signed(bob, "hi", inbox, "k", by: alice.certify(certificate))
+        harness.received = [:]
+        harness.send(putFrame("p", inbox, "k", value, 5), on: 1)
+        #expect(harness.received[1] == nil, "nothing is decided yet")
+        harness.wakeDisk()
+        let answer = try #require(harness.received[1]?.first { $0.answered == "p" })
+        #expect((answer.err == JSONText("Certificant \(bob.pub) blocked.")) == isBlocked)
+        #expect((harness.disk[inbox]?["k"]?.value == value) == !isBlocked)
+        #expect(harness.relay.storage.waitingCount == 0 && harness.relay.jobs.isEmpty)
     }
 
     @Test func ownersCanBeRequired() throws {

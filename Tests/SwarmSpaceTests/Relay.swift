@@ -75,7 +75,7 @@ final class Relay {
             case .close(let link, _): links.removeValue(forKey: link)?.close(code: 1008)
             case .load(let id, _): core.loaded(id, .nothing, now: now, wall: MonotonicClock.wallMilliseconds)
             case .store(let id, _): core.stored(id, now: now)
-            case .pause: break
+            case .pause, .changes: break
             }
         }
         timer?.schedule(at: core.nextTimeout)

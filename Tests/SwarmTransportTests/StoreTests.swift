@@ -177,7 +177,7 @@ extension GraphStore {
         let store = try kind.make(directory)
         for round in 0..<50 {
             // Not awaited: only the order of the calls counts.
-            store.store([record("s", "k", "\(round)", Double(round))]) { _ in }
+            store.store([record("s", "k", "\(round)", Double(round))], firstChange: nil) { _ in }
             let seen = try await store.load(soul: Array("s".utf8))
             #expect(seen == [record("s", "k", "\(round)", Double(round))])
         }
@@ -228,6 +228,32 @@ extension GraphStore {
         #expect(try await store.records(limit: 1000).count == 400)
     }
 
+    @Test(arguments: StoreKind.allCases)
+    func theLogSaysWhatHasChanged(kind: StoreKind) async throws {
+        let directory = try TemporaryDirectory()
+        let store = try kind.make(directory)
+        #expect(try await store.changeNumbers == nil)
+        try await store.store([record("quiet", "k", "0", 1)])
+        try await store.store([record("a", "k", "1", 1), record("b", "k", "2", 1)], firstChange: 7)
+        try await store.store([record("a", "k", "3", 2), record("c", "k", "4", 1)], firstChange: 9)
+        #expect(try await store.changeNumbers == 7...10)
+        // What the keys hold now, in the order of the changes, a few at a time.
+        let first = try await store.loadChanges(after: 0, through: 10, limit: 2)
+        #expect(first == ChangeSlice(records: [record("a", "k", "3", 2), record("b", "k", "2", 1)], through: 8))
+        let rest = try await store.loadChanges(after: 8, through: 10, limit: 2)
+        #expect(rest.records == [record("a", "k", "3", 2), record("c", "k", "4", 1)] && rest.through == 10)
+        #expect(try await store.loadChanges(after: 8, through: 9, limit: 9).records.count == 1)
+        #expect(try await store.loadChanges(after: 10, through: 12, limit: 9) == ChangeSlice(records: [], through: 12))
+        // What is not there any more is passed over; what is forgotten here stays in the graph.
+        try await store.remove(souls: [Array("b".utf8)])
+        #expect(try await store.loadChanges(after: 7, through: 8, limit: 9) == ChangeSlice(records: [], through: 8))
+        try await store.forgetChanges(through: 9)
+        #expect(try await store.changeNumbers == 10...10)
+        #expect(try await store.load(soul: Array("a".utf8)).count == 1)
+        try await store.forgetChanges(through: 10)
+        #expect(try await store.changeNumbers == nil)
+    }
+
     @Test func bothStoresAgreeOnRandomHistories() async throws {
         for seed in UInt64(1)...5 {
             let directory = try TemporaryDirectory()
@@ -257,7 +283,7 @@ extension GraphStore {
         let path = directory.path + "/store.sqlite"
         let store = try SQLiteStore(path: path)
         // Not awaited: closing waits for it.
-        store.store([record("s", "k", "1", 1)]) { _ in }
+        store.store([record("s", "k", "1", 1)], firstChange: nil) { _ in }
         store.close()
         store.close()
         await #expect(throws: StoreError.closed) { try await store.store([record("s", "k", "2", 2)]) }

@@ -4,7 +4,40 @@ import SwarmBase
 
 private let wallStart = 1_800_000_000_000.0
 
-/// A relay with three links and a disk; a script of frames, each up to a zero byte.
+/// A query made of the script's bytes: a key, a node, or ranges of keys or souls with whatever bounds and limit.
+private func query(_ script: inout FuzzInput, _ number: Int) -> [UInt8] {
+    let names = ["a", "ab", "b", "soul", "k0", "k1", "k9", "~", ""]
+    func lex() -> String {
+        var members: [String] = []
+        let which = script.byte()
+        for (bit, name) in ["=", "*", ">", "<"].enumerated() where which & 1 << UInt8(bit) != 0 {
+            members.append("\"\(name)\":\"\(names[script.choice(names.count)])\"")
+        }
+        if which & 16 != 0 { members.append("\"-\":1") }
+        return "{\(members.joined(separator: ","))}"
+    }
+    let kind = script.choice(4)
+    let soul = kind == 3 ? lex() : "\"\(names[script.choice(names.count)])\""
+    let key = kind == 0 ? "" : ",\".\":\(kind == 1 ? "\"\(names[script.choice(names.count)])\"" : lex())"
+    let limit = script.choice(2) == 0 ? "" : ",\"%\":\(script.byte())"
+    let hash = script.choice(4) == 0 ? ",\"##\":\(script.byte())" : ""
+    return Array("{\"#\":\"q\(number)\",\"get\":{\"#\":\(soul)\(key)\(limit)}\(hash)}".utf8)
+}
+
+/// Many short keys of one node, so that there is something to answer in slices.
+private func put(_ script: inout FuzzInput, _ number: Int, wall: Double) -> [UInt8] {
+    let soul = ["a", "ab", "soul", "room<?3"][script.choice(4)]
+    let count = 1 + script.choice(24)
+    let state = wall - 2_000 + Double(script.byte()) * 16
+    let keys = (0..<count).map { "k\($0)" }
+    let states = keys.map { "\"\($0)\":\(state)" }.joined(separator: ",")
+    let values = keys.map { "\"\($0)\":\(number)" }.joined(separator: ",")
+    return Array(
+        "{\"#\":\"p\(number)\",\"put\":{\"\(soul)\":{\"_\":{\"#\":\"\(soul)\",\">\":{\(states)}},\(values)}}}".utf8)
+}
+
+/// A relay with four links, one or two of which lead to configured relays, and a disk that answers late, in part or not at
+/// all; a script of frames (each up to a zero byte), of queries, of puts, and of what becomes of the disk.
 func fuzzGunRelay(_ bytes: [UInt8]) throws {
     var script = FuzzInput(bytes)
     var configuration = GunRelayConfiguration()
@@ -16,6 +49,18 @@ func fuzzGunRelay(_ bytes: [UInt8]) throws {
     configuration.waitingForStorage = 8
     configuration.unstoredBytes = 64 << 10
     configuration.rememberedMessages = 32
+    configuration.readsUnderWay = 3
+    configuration.sliceRecords = 5
+    configuration.sliceBytes = 600
+    configuration.answerBytes = 300
+    configuration.streamsPerLink = 3
+    configuration.recordsPerQuery = 40
+    configuration.federation.puts = 4
+    configuration.federation.recordsPerPut = 3
+    configuration.federation.pendingRecords = 6
+    configuration.federation.subscriptions = 6
+    configuration.federation.hops = 3
+    configuration.federation.changes = 24
     let options = script.byte()
     configuration.hasStorage = options & 1 == 0
     if options & 2 != 0 { configuration.rule = .userSpace(requiresOwner: options & 4 != 0) }
@@ -24,6 +69,11 @@ func fuzzGunRelay(_ bytes: [UInt8]) throws {
     var wall = wallStart
     var disk: [Soul: GunNode] = [:]
     var waiting: [GunRelayEvent] = []
+    var changes: [UInt64: RecordAddress] = [:]
+    let mark = script.byte()
+    if options & 8 != 0 {
+        relay.resume(ChangeLog(first: 3, last: 7, acknowledged: [0: mark & 1 == 0 ? nil : UInt64(mark >> 4), 1: 5]))
+    }
     var isOpen: Set<LinkID> = []
 
     func perform(_ event: GunRelayEvent, fails: Bool) {
@@ -32,11 +82,25 @@ func fuzzGunRelay(_ bytes: [UInt8]) throws {
             relay.loaded(id, fails ? .nothing : range.slice(of: disk.values.flatMap(\.records)), now: now, wall: wall)
         case .store(let id, let records):
             if fails { return relay.storeFailed(id, now: now) }
-            for record in records {
+            for (place, record) in records.enumerated() {
+                if let first = id.firstChange { changes[first + UInt64(place)] = record.address }
                 disk[record.soul, default: GunNode(soul: record.soul)].entries[record.key] = record.entry
             }
             relay.stored(id, now: now)
-        case .pause: break
+        case .changes(.load(let id, let after, let through, let limit)):
+            let numbers = changes.keys.filter { $0 > after && $0 <= through }.sorted()
+            let some = numbers.prefix(limit)
+            let records = some.compactMap { number in
+                changes[number].flatMap { address in
+                    disk[address.soul]?.entries[address.key].map {
+                        GunRecord(soul: address.soul, key: address.key, entry: $0)
+                    }
+                }
+            }
+            let end = some.count < numbers.count ? some.last ?? through : through
+            relay.loadedChanges(id, fails ? [] : records, through: fails ? after : end, now: now)
+        case .changes(.forget(let through)): changes = changes.filter { $0.key > through }
+        case .changes(.acknowledged), .pause: break
         case .close(let link, _):
             isOpen.remove(link)
         }
@@ -56,13 +120,15 @@ func fuzzGunRelay(_ bytes: [UInt8]) throws {
         try expect(count < 20_000, "one input causes few outputs")
         try expect(relay.memoryBytes <= 1 << 20, "memory stays in its bounds")
     }
-    for _ in 0..<64 where !script.isAtEnd {
-        let link = LinkID(UInt64(script.choice(3)))
+    for number in 0..<64 where !script.isAtEnd {
+        let link = LinkID(UInt64(script.choice(4)))
         if isOpen.insert(link).inserted {
-            relay.linkOpened(link, peer: link == 2 ? 0 : nil, now: now)
+            relay.linkOpened(link, peer: link.number >= 2 ? Int(link.number) - 2 : nil, now: now)
             try drain()
         }
-        switch script.choice(8) {
+        switch script.choice(12) {
+        case 8, 9: relay.receive(frame: query(&script, number), on: link, now: now, wall: wall)
+        case 10, 11: relay.receive(frame: put(&script, number, wall: wall), on: link, now: now, wall: wall)
         case 0...3: relay.receive(frame: script.text(), on: link, now: now, wall: wall)
         case 4:
             let events = waiting

@@ -103,9 +103,11 @@ extension GunClient {
         if isWanted { events.append(.changed(record.soul, record.key, record.value, state: record.state)) }
     }
 
-    /// What the rule says of a record.
+    /// What the rule says of a record, by what is held here.
     public func verdict(on record: GunRecord, wall: Double) -> WriteVerdict {
-        configuration.rule?.verdict(record, wall, lookup: { memory.entry($0, $1)?.value }) ?? .accept
+        configuration.rule?.verdict(record, wall) { soul, key in
+            memory.entry(soul, key).map { .value($0.value) } ?? .nothing
+        } ?? .accept
     }
 
     /// Asks the rule about a record that would win.

@@ -12,15 +12,21 @@ extension WriteRule {
             let verdict = UserSpace.decide(
                 record.value.json, at: position, now: wall, requiresOwner: requiresOwner
             ) { soul, key in
-                guard let soul = Soul(soul), let key = Key(key), let value = lookup(soul, key) else { return .nothing }
-                return .value(value.json)
+                guard let soul = Soul(soul), let key = Key(key) else { return .nothing }
+                return switch lookup(soul, key) {
+                case .value(let value): .value(value.json)
+                case .nothing: .nothing
+                case .unknown: .unknown
+                }
             }
             return switch verdict {
             case .accept: .accept
             case .forget: .pass
             // A writer is better told than left waiting.
             case .refuse(let fault): .refuse(fault ?? "Unverified data.")
-            case .needs: .refuse("Unverified data.")
+            case .needs(let soul, let key):
+                Soul(soul).flatMap { soul in Key(key).map { .needs(RecordAddress(soul: soul, key: $0)) } }
+                    ?? .refuse("Unverified data.")
             }
         })
     }

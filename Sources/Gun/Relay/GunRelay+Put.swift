@@ -41,9 +41,7 @@ extension GunRelay {
             counters.quotaRefusals += 1
             return refuse(acknowledged, "Too much was written from this address.", to: link)
         }
-        guard storage.waitingCount < configuration.waitingForStorage,
-            storage.unstoredBytes <= configuration.unstoredBytes
-        else {
+        guard mayRead(link), storage.unstoredBytes <= configuration.unstoredBytes else {
             // Silence, not an error: the writer is to try again.
             counters.busyRefusals += 1
             return
@@ -54,7 +52,7 @@ extension GunRelay {
         if graph.records.isEmpty { return settle(job, 0) }
         var unit = PutUnit(
             job: job, link: link, message: id, ok: message.ok.flatMap(Self.lowered), records: graph.records,
-            isWhole: true, skipped: skipped, heard: message.heard)
+            isWhole: true, skipped: skipped, heard: message.heard, hops: hops(of: message, from: link))
         if ahead.isEmpty { return submit(unit, now: now, wall: wall) }
         unit.isWhole = false
         for record in ahead { park(record, of: unit, now: now, wall: wall) }
@@ -93,7 +91,7 @@ extension GunRelay {
         var waiting = unit
         waiting.pendingLoads = unknown.count
         let id = storage.park(waiting)
-        for record in unknown { load(record.soul, record.key, for: .unit(id)) }
+        for record in unknown { load(record.soul, record.key, for: .unit(id), lane: unit.link) }
     }
 
     mutating func apply(_ unit: PutUnit, now: Instant, wall: Double) {
@@ -104,8 +102,13 @@ extension GunRelay {
                 park(record, of: unit, now: now, wall: wall)
                 continue
             }
-            guard isAllowed(record, of: unit, wall: wall) else {
+            switch decision(on: record, of: unit, wall: wall) {
+            case .keep: break
+            case .leave:
                 settle(unit.job, 1)
+                continue
+            case .lookUp(let address):
+                lookUp(address, for: record, of: unit)
                 continue
             }
             memory.hold(record.soul, isComplete: !configuration.hasStorage)
@@ -131,23 +134,47 @@ extension GunRelay {
         if !accepted.isEmpty { push(accepted, of: unit, now: now) }
     }
 
+    private enum Decision {
+        case keep
+        case leave
+        case lookUp(RecordAddress)
+    }
+
     /// Asks the rule about a record that would win; whatever changes nothing is not asked about.
-    private mutating func isAllowed(_ record: GunRecord, of unit: PutUnit, wall: Double) -> Bool {
+    private mutating func decision(on record: GunRecord, of unit: PutUnit, wall: Double) -> Decision {
         if isExpired(record, wall: wall) {
             counters.passedRecords += 1
-            return false
+            return .leave
         }
         guard let rule = configuration.rule, HAM.supersedes(record.entry, memory.entry(record.soul, record.key)) else {
-            return true
+            return .keep
         }
-        switch rule.verdict(record, wall, lookup: { memory.entry($0, $1)?.value }) {
-        case .accept: return true
+        let verdict = rule.verdict(record, wall) { soul, key in
+            if let entry = memory.entry(soul, key) { return .value(entry.value) }
+            let isKnown =
+                !configuration.hasStorage || memory.nodes[soul]?.isComplete == true
+                || unit.lookedUp.contains(RecordAddress(soul: soul, key: key))
+            return isKnown ? .nothing : .unknown
+        }
+        switch verdict {
+        case .accept: return .keep
+        case .needs(let address): return .lookUp(address)
         case .refuse(let fault):
             counters.refusedRecords += 1
             jobs[unit.job]?.fault = fault
         case .pass: counters.passedRecords += 1
         }
-        return false
+        return .leave
+    }
+
+    /// Lets the record wait until what its rule asks for has been read, and decides then.
+    private mutating func lookUp(_ address: RecordAddress, for record: GunRecord, of unit: PutUnit) {
+        var alone = unit
+        alone.isWhole = unit.isWhole && unit.records.count == 1
+        alone.records = [record]
+        alone.lookedUp.insert(address)
+        alone.pendingLoads = 1
+        load(address.soul, address.key, for: .unit(storage.park(alone)), lane: unit.link)
     }
 
     /// Counts records of a put as settled; with the last one the writer is told.
@@ -210,6 +237,8 @@ extension GunRelay {
         if !isWhole { routes.remember(id, AnswerRoute(link: unit.link, original: unit.message), now: now) }
         var message = GunMessage.put(id, GunGraph(records))
         message.ok = unit.ok
+        // What was written here begins to count at the relay that hears it.
+        message.hops = unit.hops > 0 ? unit.hops + 1 : 0
         let frame = message.serialized()
         for link in listeners { enqueue(frame, for: link) }
     }

@@ -6,7 +6,8 @@ extension GunRelay {
         _ query: GunQuery, _ message: GunMessage, id: MessageID, from link: LinkID, now: Instant, wall: Double
     ) {
         counters.gets += 1
-        let waiting = WaitingQuery(link: link, message: id, query: query, knownHash: message.hash)
+        let waiting = WaitingQuery(
+            link: link, message: id, query: query, knownHash: message.hash, hops: hops(of: message, from: link))
         if case .souls(let souls, let keys, let limit) = query {
             guard links[link]?.soulQueries.take(now: now) == true else {
                 counters.limitedMessages += 1
@@ -29,11 +30,11 @@ extension GunRelay {
             return start(QueryStream(waiting: waiting, range: range, lengthLeft: limit))
         }
         // Not "not found": silence makes the asker try again.
-        guard storage.waitingCount < configuration.waitingForStorage else {
+        guard mayRead(link) else {
             counters.busyRefusals += 1
             return
         }
-        load(soul, key, for: .query(waiting))
+        load(soul, key, for: .query(waiting), lane: link)
     }
 
     private mutating func subscribe(_ link: LinkID, _ soul: Soul, _ key: Key?) {
@@ -143,9 +144,7 @@ extension GunRelay {
             all.range.bytes = .max
             return send(all.range.slice(of: records), of: all)
         }
-        guard let count = links[link]?.streamCount, count < configuration.streamsPerLink,
-            storage.waitingCount < configuration.waitingForStorage
-        else {
+        guard let count = links[link]?.streamCount, count < configuration.streamsPerLink, mayRead(link) else {
             counters.busyRefusals += 1
             return
         }
@@ -155,7 +154,8 @@ extension GunRelay {
 
     private mutating func read(_ stream: QueryStream) {
         counters.slices += 1
-        events.append(.load(storage.start(.stream(stream)), stream.range))
+        let id = storage.start(.stream(stream))
+        begin(.load(id, stream.range), id, lane: stream.waiting.link)
     }
 
     /// The link has taken something: what waits for that is read.
@@ -255,11 +255,18 @@ extension GunRelay {
         }
         let asked = (relays + subscribers).prefix(configuration.missFanout)
         guard !asked.isEmpty, links[waiting.link]?.passedOn.take(now: now) == true else { return }
+        guard waiting.hops < configuration.federation.hops else {
+            counters.hopRefusals += 1
+            return
+        }
         var message = GunMessage.get(waiting.message, waiting.query)
         message.heard = [pid]
+        message.hops = waiting.hops > 0 ? waiting.hops + 1 : 0
         let frame = message.serialized()
+        message.hops = waiting.hops + 1
+        let counted = message.serialized()
         for link in asked {
-            enqueue(frame, for: link)
+            enqueue(links[link]?.peer == nil ? frame : counted, for: link)
             if let peer = links[link]?.peer { noteFollowed(waiting.query, at: peer) }
         }
     }

@@ -5,6 +5,7 @@ extension GunRelay {
     /// A text frame has arrived.
     public mutating func receive(frame: [UInt8], on link: LinkID, now: Instant, wall: Double) {
         guard let state = links[link] else { return }
+        links[link]?.heardAt = now
         counters.framesReceived += 1
         counters.bytesReceived += frame.count
         var count = 1
@@ -32,6 +33,9 @@ extension GunRelay {
         if storage.waitingCount > configuration.waitingForStorage / 2
             || storage.unstoredBytes > configuration.unstoredBytes / 2
         {
+            pause = max(pause, configuration.storagePause)
+        }
+        if lanes.count(of: link) > configuration.waitingForStorage / 8 {
             pause = max(pause, configuration.storagePause)
         }
         guard pause > .zero else { return }
@@ -126,7 +130,15 @@ extension GunRelay {
         }
         var forwarded = message
         forwarded.id = id
+        let hops = hops(of: message, from: link)
+        guard hops < configuration.federation.hops else {
+            counters.hopRefusals += 1
+            return
+        }
+        forwarded.hops = hops > 0 ? hops + 1 : 0
         let frame = forwarded.serialized()
+        forwarded.hops = hops + 1
+        let counted = forwarded.serialized()
         let others = links.filter { other, state in
             other != link && !(state.pid.map { message.heard.contains($0) } ?? false)
         }.keys.sorted()
@@ -137,7 +149,12 @@ extension GunRelay {
             return
         }
         counters.applicationMessages += 1
-        for other in others { enqueue(frame, for: other) }
+        for other in others { enqueue(links[other]?.peer == nil ? frame : counted, for: other) }
+    }
+
+    /// Through how many relays a message has come. One that does not count is a relay all the same.
+    func hops(of message: GunMessage, from link: LinkID) -> Int {
+        max(message.hops, links[link]?.peer == nil ? 0 : 1)
     }
 
     mutating func refuse(_ id: MessageID?, _ fault: JSONText, to link: LinkID) {

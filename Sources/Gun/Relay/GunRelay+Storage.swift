@@ -2,25 +2,59 @@ import JSON
 public import SwarmBase
 
 extension GunRelay {
-    mutating func load(_ soul: Soul, _ key: Key?, for waiter: RelayStorage.Waiter) {
+    mutating func load(_ soul: Soul, _ key: Key?, for waiter: RelayStorage.Waiter, lane: LinkID) {
         // A read of the whole node that is under way brings the key too; unless the node is too long for one slice.
-        guard let id = storage.wait(waiter, for: soul, key) else { return }
+        let (id, isNew) = storage.wait(waiter, for: soul, key)
+        guard isNew else { return lanes.join(id, lane: lane) }
         let range =
             key.map { RecordRange(soul, $0) }
             ?? RecordRange(soul, records: configuration.sliceRecords, bytes: configuration.sliceBytes)
-        events.append(.load(id, range))
+        begin(.load(id, range), id, lane: lane)
+    }
+
+    /// Has something read, when its turn comes.
+    mutating func begin(_ read: GunRelayEvent, _ id: LoadID, lane: LinkID) {
+        lanes.add(id, read, lane: lane)
+        readMore()
+    }
+
+    private mutating func readMore() {
+        while let read = lanes.next(limit: configuration.readsUnderWay) { events.append(read) }
+    }
+
+    /// Whether a link may have more read for it now; if not, silence makes it try again.
+    func mayRead(_ link: LinkID) -> Bool {
+        storage.waitingCount < configuration.waitingForStorage
+            && lanes.count(of: link) < max(configuration.waitingForStorage / 4, 1)
     }
 
     /// Storage has been read.
     ///
     /// - Parameter slice: what there is in the range, up to its limits.
     public mutating func loaded(_ id: LoadID, _ slice: RecordSlice, now: Instant, wall: Double) {
-        switch storage.finish(id) {
+        guard let purpose = storage.finish(id) else { return }
+        lanes.done()
+        switch purpose {
         case .target(let load): loaded(load, slice, now: now, wall: wall)
         case .stream(let stream): goOn(stream, with: slice, now: now, wall: wall)
         case .offer(let peer): offer(slice, to: peer, now: now)
-        case nil: break
+        case .changes: break
         }
+        readMore()
+        flush()
+        evict()
+    }
+
+    /// The log of changes has been read.
+    ///
+    /// - Parameters:
+    ///   - records: what the keys that were changed hold now.
+    ///   - through: the last change that was looked at; the one behind which to read when reading failed.
+    public mutating func loadedChanges(_ id: LoadID, _ records: [GunRecord], through: UInt64, now: Instant) {
+        guard case .changes(let peer, let end) = storage.finish(id) else { return }
+        lanes.done()
+        offer(records, through: through, of: end, to: peer, now: now)
+        readMore()
         flush()
         evict()
     }
@@ -57,12 +91,14 @@ extension GunRelay {
     }
 
     /// The batch is safe: its puts are acknowledged.
-    public mutating func stored(_ id: BatchID, now: Instant) { finish(id, fault: nil) }
+    public mutating func stored(_ id: BatchID, now: Instant) { finish(id, fault: nil, now: now) }
 
     /// The batch could not be written: its writers are told.
-    public mutating func storeFailed(_ id: BatchID, now: Instant) { finish(id, fault: "The relay could not store it.") }
+    public mutating func storeFailed(_ id: BatchID, now: Instant) {
+        finish(id, fault: "The relay could not store it.", now: now)
+    }
 
-    private mutating func finish(_ id: BatchID, fault: JSONText?) {
+    private mutating func finish(_ id: BatchID, fault: JSONText?, now: Instant) {
         var frames: [LinkID: [[UInt8]]] = [:]
         for item in storage.finishBatch(id) {
             if item.record != nil { memory.addUnstored(item.soul, -1) }
@@ -75,11 +111,17 @@ extension GunRelay {
         }
         for link in frames.keys.sorted() { for frame in frames[link] ?? [] { enqueue(frame, for: link) } }
         flush()
+        if changes != nil {
+            offerChanges(now: now)
+            for number in peers.keys.sorted() { beginCheckpoint(number) }
+            trimChanges()
+        }
         evict()
     }
 
     mutating func flush() {
-        if let (id, records) = storage.startBatch(limit: configuration.batchRecords) {
+        if let (id, records) = storage.startBatch(limit: configuration.batchRecords, after: changes?.last) {
+            changes?.last += UInt64(records.count)
             events.append(.store(id, records))
         }
     }

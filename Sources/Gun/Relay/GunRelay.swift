@@ -27,6 +27,7 @@ public struct GunRelay: Sendable {
     var memory: GraphMemory
     var subscriptions = SubscriptionTable()
     var storage = RelayStorage()
+    var lanes = ReadLanes()
     var deferred = DeadlineQueue<DeferredPut>()
     var deferredBytes = 0
     /// Nodes in memory that are to be forgotten.
@@ -34,6 +35,8 @@ public struct GunRelay: Sendable {
     /// The configured relays by their numbers; each outlives its links.
     var peers: [Int: RelayPeer] = [:]
     var flights = DeadlineQueue<FederatedPut>()
+    /// The numbers of the changes in the log, when one is kept.
+    var changes: ChangeNumbers?
     var applicationCopies: TokenBucket
     var jobs: [JobID: PutJob] = [:]
     var nextJob: JobID = 0

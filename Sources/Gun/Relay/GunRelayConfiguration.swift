@@ -53,6 +53,8 @@ public struct GunRelayConfiguration: Sendable {
     public var brokenFrames = 64
     /// How many puts and queries may wait for storage to be read, over all links; beyond, they are left unanswered.
     public var waitingForStorage = 20_000
+    /// How many reads from storage are under way at a time; the others wait, and links take turns.
+    public var readsUnderWay = 64
     /// How many bytes of records may wait to be stored, over all links; beyond, puts are left unanswered.
     public var unstoredBytes = 128 << 20
     /// The most records in one batch for storage.
@@ -135,6 +137,10 @@ public struct FederationLimits: Sendable {
     public var subscriptions = 200_000
     /// How many bytes may wait for the link before what follows is put off.
     public var queuedBytes = 1 << 20
+    /// Through how many relays a message goes at most (gun.md §12, Q8); gun.js counts acknowledgements down from 9.
+    public var hops = 16
+    /// How many changes the log keeps for relays that are away; who has missed more is offered all that is kept.
+    public var changes: UInt64 = 1_000_000
 
     public init() {}
 }
@@ -163,7 +169,12 @@ extension GunCloseReason: CustomStringConvertible {
 public struct LoadID: Hashable, Sendable { let number: UInt64 }
 
 /// A write to storage, to be answered once.
-public struct BatchID: Hashable, Sendable { let number: UInt64 }
+public struct BatchID: Hashable, Sendable {
+    let number: UInt64
+    /// The number that its first record has in the log of changes, its second the next and so on; `nil` when no log is
+    /// kept.
+    public let firstChange: UInt64?
+}
 
 /// What a ``GunRelay`` wants of its owner.
 public enum GunRelayEvent: Equatable, Sendable {
@@ -172,6 +183,8 @@ public enum GunRelayEvent: Equatable, Sendable {
     /// Write these records, replacing what their keys hold, and call ``GunRelay/stored(_:now:)`` or
     /// ``GunRelay/storeFailed(_:now:)``. There is at most one batch under way.
     case store(BatchID, [GunRecord])
+    /// What is to be done with the log of changes; only after ``GunRelay/resume(_:)``.
+    case changes(ChangeLogRequest)
     /// Read nothing from the link for that time: it is too fast.
     case pause(LinkID, Duration)
     /// Close the link. The relay has forgotten it already.
@@ -212,6 +225,8 @@ public struct GunRelayCounters: Equatable, Sendable {
     public var federatedRecords = 0
     /// Puts that a configured relay refused.
     public var federationRefusals = 0
+    /// Messages that had gone through too many relays to be passed on.
+    public var hopRefusals = 0
     /// Puts and queries left unanswered because storage was behind.
     public var busyRefusals = 0
     public var puts = 0

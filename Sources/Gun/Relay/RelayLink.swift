@@ -26,8 +26,8 @@ struct RelayLink: Sendable {
     /// Answers that are read slice by slice: how many there are, and those that wait for the link to be taken from.
     var streamCount = 0
     var streams = FIFO<QueryStream>()
-    /// Whether something of it is stored or was answered by it: it may have more.
-    var hasWritten = false
+    /// When something came from it last.
+    var heardAt: Instant
 
     init(configuration: GunRelayConfiguration, address: IPAddress?, peer: Int?, now: Instant) {
         messages = TokenBucket(
@@ -42,6 +42,7 @@ struct RelayLink: Sendable {
             now: now)
         self.address = address
         self.peer = peer
+        heardAt = now
     }
 
     /// What came of queueing a frame.
@@ -123,6 +124,10 @@ struct PutUnit: Sendable {
     var heard: [JSONText] = []
     /// How many reads from storage they wait for.
     var pendingLoads = 0
+    /// What was read because the rule had asked for it.
+    var lookedUp: Set<RecordAddress> = []
+    /// Through how many relays the message came.
+    var hops = 0
 }
 
 /// A query that waits for storage.
@@ -131,6 +136,8 @@ struct WaitingQuery: Sendable {
     var message: MessageID
     var query: GunQuery
     var knownHash: Int32?
+    /// Through how many relays it came.
+    var hops = 0
 }
 
 /// An answer that is read from storage slice by slice, each when the link has taken the one before.

@@ -18,6 +18,8 @@ struct RelayStorage: Sendable {
         case stream(QueryStream)
         /// The next of all records, for a configured relay.
         case offer(peer: Int)
+        /// The next of the records that have changed, up to that change, for a configured relay.
+        case changes(peer: Int, through: UInt64)
     }
 
     struct Load: Sendable {
@@ -48,6 +50,8 @@ struct RelayStorage: Sendable {
 
     private var accumulated = FIFO<Item>()
     private(set) var unstoredBytes = 0
+    /// How many records wait for a batch.
+    private(set) var accumulatedRecords = 0
     private var batch: (id: BatchID, items: [Item])?
 
     private mutating func number() -> UInt64 {
@@ -62,8 +66,8 @@ struct RelayStorage: Sendable {
 
     /// Lets `waiter` wait for a read.
     ///
-    /// - Returns: the read to start, if it is not under way.
-    mutating func wait(_ waiter: Waiter, for soul: Soul, _ key: Key?) -> LoadID? {
+    /// - Returns: the read, and whether it is to be started.
+    mutating func wait(_ waiter: Waiter, for soul: Soul, _ key: Key?) -> (LoadID, isNew: Bool) {
         waitingCount += 1
         let target = Target(soul: soul, key: key)
         if let id = loading[target], case .target(var load) = reads[id] {
@@ -71,12 +75,12 @@ struct RelayStorage: Sendable {
             reads[id] = .offer(peer: -1)
             load.waiters.append(waiter)
             reads[id] = .target(load)
-            return nil
+            return (id, false)
         }
         let id = LoadID(number: number())
         reads[id] = .target(Load(soul: soul, key: key, waiters: [waiter]))
         loading[target] = id
-        return id
+        return (id, true)
     }
 
     /// A read for one answer or one relay.
@@ -132,11 +136,14 @@ struct RelayStorage: Sendable {
 
     mutating func add(_ item: Item) {
         accumulated.append(item)
+        if item.record != nil { accumulatedRecords += 1 }
         unstoredBytes += item.record?.cost ?? 0
     }
 
     /// The next batch, when none is under way and there is something to write.
-    mutating func startBatch(limit: Int) -> (BatchID, [GunRecord])? {
+    ///
+    /// - Parameter change: the last change that was numbered, when changes are.
+    mutating func startBatch(limit: Int, after change: UInt64?) -> (BatchID, [GunRecord])? {
         guard batch == nil, !accumulated.isEmpty else { return nil }
         var items: [Item] = []
         var records: [GunRecord] = []
@@ -144,7 +151,8 @@ struct RelayStorage: Sendable {
             items.append(item)
             if let record = item.record { records.append(record) }
         }
-        let id = BatchID(number: number())
+        accumulatedRecords -= records.count
+        let id = BatchID(number: number(), firstChange: change.map { $0 + 1 })
         batch = (id, items)
         return (id, records)
     }

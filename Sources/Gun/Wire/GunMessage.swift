@@ -33,6 +33,9 @@ public struct GunMessage: Equatable, Sendable {
     public var pid: JSONText?
     /// `><`: the names of peers that have the message already, the first eight.
     public var heard: [JSONText] = []
+    /// `hops`: through how many relays of ours the message has come, 0 when it is not said. A member of our own; others
+    /// pass over it.
+    public var hops = 0
     /// The whole of an application's message: one that neither asks, writes, answers nor controls (gun.md §5).
     public var application: JSONObject?
 
@@ -78,6 +81,7 @@ public struct GunMessage: Equatable, Sendable {
             }
         }
         if let list = object["><"]?.text, list.byteCount <= Self.longestHeard { heard = Self.names(in: list) }
+        hops = object["hops"]?.integer.map { min(max($0, 0), 1000) } ?? 0
         if get == nil, put == nil, dam == nil, answered == nil, object["nts"] == nil, object["NTS"] == nil,
             object.members.contains(where: { !Self.protocolMembers.contains($0.key) })
         {
@@ -93,7 +97,7 @@ public struct GunMessage: Equatable, Sendable {
     }
 
     /// Members that say nothing by themselves.
-    private static let protocolMembers: Set<JSONText> = ["#", "##", "%", "><", "ok", "err", "DBG", "_", "$"]
+    private static let protocolMembers: Set<JSONText> = ["#", "##", "%", "><", "ok", "err", "hops", "DBG", "_", "$"]
 
     /// Eight names of up to 128 bytes: gun.js looks at the first 99 characters only (gun.md §5.3).
     private static let longestHeard = 1024
@@ -115,6 +119,7 @@ public struct GunMessage: Equatable, Sendable {
             application["#"] = id.map { .text($0.text) }
             // Internal to a process, never on the wire (gun.md §5).
             for name: JSONText in ["_", "$", "DBG"] { application[name] = nil }
+            application["hops"] = hops > 0 ? .number(Double(hops)) : nil
             return application.serialize(into: &output)
         }
         output.append(UInt8(ascii: "{"))
@@ -143,6 +148,10 @@ public struct GunMessage: Equatable, Sendable {
         if !heard.isEmpty {
             name("><", into: &output)
             JSONText(utf8: heard.map(\.utf8).joined(separator: [UInt8(ascii: ",")])).serialize(into: &output)
+        }
+        if hops > 0 {
+            name("hops", into: &output)
+            output.append(javaScriptNumber: Double(hops))
         }
         text("dam", dam)
         text("pid", pid)

@@ -259,8 +259,8 @@ extension SimulatedSwarm {
             case .store(let id, let records):
                 server.keep(records)
                 server.relay?.stored(id, now: now)
-            case .pause:
-                // Nobody here is too fast for long.
+            case .pause, .changes:
+                // Nobody here is too fast for long, and relays are not given to each other.
                 break
             case .close(let id, _):
                 drop(Int(id.number))

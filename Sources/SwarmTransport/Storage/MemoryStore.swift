@@ -5,16 +5,23 @@ public final class MemoryStore: GraphStore, StateStore {
     private struct Contents: Sendable {
         var graph = OrderedGraph()
         var expiry: [[UInt8]: Double] = [:]
+        var changes: [UInt64: GraphAddress] = [:]
         var namespaces: [String: [[UInt8]: [UInt8]]] = [:]
     }
     private let contents = Mutex(Contents())
 
     public init() {}
 
-    public func store(_ records: [GraphRecord], completion: @escaping @Sendable (Result<Void, StoreError>) -> Void) {
+    public func store(
+        _ records: [GraphRecord], firstChange: UInt64?,
+        completion: @escaping @Sendable (Result<Void, StoreError>) -> Void
+    ) {
         contents.withLock { contents in
-            for record in records {
+            for (place, record) in records.enumerated() {
                 contents.graph.insert(record)
+                if let firstChange {
+                    contents.changes[firstChange + UInt64(place)] = GraphAddress(soul: record.soul, key: record.key)
+                }
                 guard let expires = record.expires else { continue }
                 contents.expiry[record.soul] = max(expires, contents.expiry[record.soul] ?? expires)
             }
@@ -24,6 +31,35 @@ public final class MemoryStore: GraphStore, StateStore {
 
     public func load(_ range: GraphRange, completion: @escaping @Sendable (Result<GraphSlice, StoreError>) -> Void) {
         completion(.success(contents.withLock { $0.graph.slice(range) }))
+    }
+
+    public func loadChanges(
+        after: UInt64, through: UInt64, limit: Int,
+        completion: @escaping @Sendable (Result<ChangeSlice, StoreError>) -> Void
+    ) {
+        let slice = contents.withLock { contents in
+            let all = contents.changes.keys.filter { $0 > after && $0 <= through }.sorted()
+            let some = all.prefix(max(1, limit))
+            let addresses = some.compactMap { contents.changes[$0] }
+            return ChangeSlice(
+                records: addresses.flatMap {
+                    contents.graph.slice(GraphRange(soul: $0.soul, key: $0.key)).records
+                }, through: some.count < all.count ? some.last ?? through : through)
+        }
+        completion(.success(slice))
+    }
+
+    public func changeNumbers(completion: @escaping @Sendable (Result<ClosedRange<UInt64>?, StoreError>) -> Void) {
+        let numbers: ClosedRange<UInt64>? = contents.withLock { contents in
+            guard let first = contents.changes.keys.min(), let last = contents.changes.keys.max() else { return nil }
+            return first...last
+        }
+        completion(.success(numbers))
+    }
+
+    public func forgetChanges(through: UInt64, completion: @escaping @Sendable (Result<Void, StoreError>) -> Void) {
+        contents.withLock { contents in contents.changes = contents.changes.filter { $0.key > through } }
+        completion(.success(()))
     }
 
     public func expire(

@@ -10,6 +10,12 @@ enum SQLiteFormat {
         CREATE TABLE state (namespace TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
             PRIMARY KEY (namespace, key)) WITHOUT ROWID;
         \(expiry)
+        \(changes)
+        """
+
+    /// The log of changes: which key each was made to.
+    private static let changes = """
+        CREATE TABLE changes (number INTEGER NOT NULL PRIMARY KEY, soul BLOB NOT NULL, key BLOB NOT NULL);
         """
 
     private static let expiry = """
@@ -31,7 +37,13 @@ enum SQLiteFormat {
                 sql: "UPDATE graph SET soul = ?, key = ? WHERE soul = ? AND key = ?",
                 arguments: [to.0, to.1, from.0, from.1])
         }
-        try db.execute(sql: "\(expiry) PRAGMA user_version = 2;")
+        try db.execute(sql: expiry)
+        try migrateFromVersion2(db)
+    }
+
+    /// Version 2 had no log of changes.
+    static func migrateFromVersion2(_ db: Database) throws {
+        try db.execute(sql: "\(changes) PRAGMA user_version = 3;")
     }
 
     private static func cesu8(_ bytes: Data) -> Data {

@@ -2,12 +2,23 @@ import Foundation
 import GRDB
 
 extension SQLiteStore {
-    public func store(_ records: [GraphRecord], completion: @escaping @Sendable (Result<Void, StoreError>) -> Void) {
+    public func store(
+        _ records: [GraphRecord], firstChange: UInt64?,
+        completion: @escaping @Sendable (Result<Void, StoreError>) -> Void
+    ) {
         submit(
             Operation(byteCount: records.reduce(64) { $0 + $1.byteCount }) { db in
                 let statement = try db.cachedStatement(
                     sql: "INSERT OR REPLACE INTO graph (soul, key, value, state) VALUES (?, ?, ?, ?)")
-                for record in records {
+                let log = try firstChange.map { _ in
+                    try db.cachedStatement(
+                        sql: "INSERT OR REPLACE INTO changes (number, soul, key) VALUES (?, ?, ?)")
+                }
+                for (place, record) in records.enumerated() {
+                    if let log, let firstChange {
+                        let number = Int64(clamping: firstChange + UInt64(place))
+                        try log.execute(arguments: [number, Data(record.soul), Data(record.key)])
+                    }
                     try statement.execute(arguments: [
                         Data(record.soul), Data(record.key), Data(record.value), record.state,
                     ])
@@ -69,6 +80,66 @@ extension SQLiteStore {
         }
         if try rows.next() == nil { slice.isComplete = true }
         return slice
+    }
+
+    public func loadChanges(
+        after: UInt64, through: UInt64, limit: Int,
+        completion: @escaping @Sendable (Result<ChangeSlice, StoreError>) -> Void
+    ) {
+        submit(
+            Operation(byteCount: 128) { db in
+                let statement = try db.cachedStatement(
+                    sql: """
+                        SELECT changes.number, changes.soul, changes.key, value, state FROM changes LEFT JOIN graph
+                        ON graph.soul = changes.soul AND graph.key = changes.key
+                        WHERE number > ? AND number <= ? ORDER BY number LIMIT ?
+                        """)
+                let rows = try Row.fetchCursor(
+                    statement,
+                    arguments: [Int64(clamping: after), Int64(clamping: through), max(1, limit)])
+                var slice = ChangeSlice(records: [], through: through)
+                var count = 0
+                var last = after
+                while let row = try rows.next() {
+                    count += 1
+                    last = UInt64(clamping: row[0] as Int64)
+                    guard let value = row[3] as Data?, let state = row[4] as Double? else { continue }
+                    let (soul, key): (Data, Data) = (row[1], row[2])
+                    slice.records.append(
+                        GraphRecord(soul: Array(soul), key: Array(key), value: Array(value), state: state))
+                }
+                if count >= max(1, limit) { slice.through = last }
+                let result = slice
+                return { completion(.success(result)) }
+            } fail: {
+                completion(.failure($0))
+            })
+    }
+
+    public func changeNumbers(completion: @escaping @Sendable (Result<ClosedRange<UInt64>?, StoreError>) -> Void) {
+        submit(
+            Operation(byteCount: 64) { db in
+                let row = try Row.fetchOne(db, sql: "SELECT min(number), max(number) FROM changes")
+                var numbers: ClosedRange<UInt64>?
+                if let first = row?[0] as Int64?, let last = row?[1] as Int64?, first <= last {
+                    numbers = UInt64(clamping: first)...UInt64(clamping: last)
+                }
+                let result = numbers
+                return { completion(.success(result)) }
+            } fail: {
+                completion(.failure($0))
+            })
+    }
+
+    public func forgetChanges(through: UInt64, completion: @escaping @Sendable (Result<Void, StoreError>) -> Void) {
+        submit(
+            Operation(byteCount: 64) { db in
+                try db.cachedStatement(sql: "DELETE FROM changes WHERE number <= ?")
+                    .execute(arguments: [Int64(clamping: through)])
+                return { completion(.success(())) }
+            } fail: {
+                completion(.failure($0))
+            })
     }
 
     public func expire(

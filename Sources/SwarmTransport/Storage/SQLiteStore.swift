@@ -42,7 +42,7 @@ public final class SQLiteStore: GraphStore, StateStore {
 
     /// "swarm" in ASCII, cut to 31 bits: marks the file as ours (SQLite's `application_id`).
     private static let applicationID = 0x7377_726d
-    private static let formatVersion = 2
+    private static let formatVersion = 3
 
     /// The database's path.
     public let path: String
@@ -90,6 +90,7 @@ public final class SQLiteStore: GraphStore, StateStore {
         if version > formatVersion { throw StoreError.newerVersion(path: path, version: version) }
         if id == applicationID, version == formatVersion { return }
         if id == applicationID, version == 1 { return try SQLiteFormat.migrateFromVersion1(db) }
+        if id == applicationID, version == 2 { return try SQLiteFormat.migrateFromVersion2(db) }
         guard id == 0, version == 0, try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_master") == 0 else {
             throw StoreError.cannotOpen(path: path, reason: "it is not a database of this program")
         }

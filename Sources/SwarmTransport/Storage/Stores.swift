@@ -84,22 +84,51 @@ public struct GraphSlice: Hashable, Sendable {
     }
 }
 
-/// Keeps a GUN graph.
+/// What was read of the log of changes.
+public struct ChangeSlice: Hashable, Sendable {
+    /// What the keys hold now, in the order of the changes; what is not there any more is left out.
+    public var records: [GraphRecord]
+    /// The last change that was looked at; that up to which was asked when there is none behind it.
+    public var through: UInt64
+
+    public init(records: [GraphRecord], through: UInt64) {
+        self.records = records
+        self.through = through
+    }
+}
+
+/// Keeps a GUN graph, and a log of its changes.
 ///
 /// Operations take effect in the order of the calls: a load sees every store that was asked for before it. A
 /// completion runs on a thread of the store's choosing, possibly within the call: hop to where you belong. A success
-/// of ``store(_:completion:)`` and ``remove(souls:completion:)`` means that the change survives a crash of the process
+/// of ``store(_:firstChange:completion:)`` and ``remove(souls:completion:)`` means that the change survives a crash of the process
 /// and of the host, as far as the store promises that at all.
 public protocol GraphStore: Sendable {
     /// Keeps these records, each in place of what is held for its soul and key: who wins was decided before (HAM).
     /// All of them or none.
-    func store(_ records: [GraphRecord], completion: @escaping @Sendable (Result<Void, StoreError>) -> Void)
+    ///
+    /// - Parameter firstChange: the number of the first record in the log of changes, the second has the next and so on;
+    ///   numbers only grow. `nil` keeps them out of the log.
+    func store(
+        _ records: [GraphRecord], firstChange: UInt64?,
+        completion: @escaping @Sendable (Result<Void, StoreError>) -> Void)
 
     /// Reads records in the order of their addresses, up to the range's limits; at least one if there is any.
     func load(_ range: GraphRange, completion: @escaping @Sendable (Result<GraphSlice, StoreError>) -> Void)
 
     /// Forgets nodes whose ``GraphRecord/expires`` is before `now`, at most `limit` of them; gives how many.
     func expire(before now: Double, limit: Int, completion: @escaping @Sendable (Result<Int, StoreError>) -> Void)
+
+    /// Reads what the keys hold that the changes behind `after`, up to `through`, were made to; at most `limit` changes.
+    func loadChanges(
+        after: UInt64, through: UInt64, limit: Int,
+        completion: @escaping @Sendable (Result<ChangeSlice, StoreError>) -> Void)
+
+    /// Gives the numbers of the first and the last change that are in the log; `nil` when it is empty.
+    func changeNumbers(completion: @escaping @Sendable (Result<ClosedRange<UInt64>?, StoreError>) -> Void)
+
+    /// Lets the log forget the changes up to that one. What they wrote stays.
+    func forgetChanges(through: UInt64, completion: @escaping @Sendable (Result<Void, StoreError>) -> Void)
 
     /// Forgets whole nodes.
     func remove(souls: [[UInt8]], completion: @escaping @Sendable (Result<Void, StoreError>) -> Void)
@@ -176,9 +205,24 @@ public enum StoreError: Error, Hashable, Sendable, CustomStringConvertible {
 // MARK: - The same, awaited
 
 extension GraphStore {
-    /// Awaits ``store(_:completion:)``.
-    public func store(_ records: [GraphRecord]) async throws(StoreError) {
-        try await result { store(records, completion: $0) }.get()
+    /// Awaits ``store(_:firstChange:completion:)``.
+    public func store(_ records: [GraphRecord], firstChange: UInt64? = nil) async throws(StoreError) {
+        try await result { store(records, firstChange: firstChange, completion: $0) }.get()
+    }
+
+    /// Awaits ``loadChanges(after:through:limit:completion:)``.
+    public func loadChanges(after: UInt64, through: UInt64, limit: Int) async throws(StoreError) -> ChangeSlice {
+        try await result { loadChanges(after: after, through: through, limit: limit, completion: $0) }.get()
+    }
+
+    /// Awaits ``changeNumbers(completion:)``.
+    public var changeNumbers: ClosedRange<UInt64>? {
+        get async throws(StoreError) { try await result { changeNumbers(completion: $0) }.get() }
+    }
+
+    /// Awaits ``forgetChanges(through:completion:)``.
+    public func forgetChanges(through: UInt64) async throws(StoreError) {
+        try await result { forgetChanges(through: through, completion: $0) }.get()
     }
 
     /// Awaits ``load(_:completion:)``.
