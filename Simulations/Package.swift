@@ -52,6 +52,9 @@ let package = Package(
             ],
             swiftSettings: house),
         .testTarget(
+            name: "GunTests", dependencies: ["SwarmBase", "JSON", "SEA", "Gun"], resources: [.copy("Resources")],
+            swiftSettings: house),
+        .testTarget(
             name: "SCTPTests", dependencies: ["SwarmBase", "CChecksum", "SCTP", crypto], swiftSettings: house),
         .testTarget(
             name: "SwarmSimulatorTests",

@@ -251,7 +251,6 @@ async def test_upgrades_are_answered_as_recorded(supernode: Supernode, case: dic
         # The greeting: a text frame, unmasked.
         assert (await asyncio.wait_for(reader.readexactly(2), 10))[0] == 0x81
     else:
-        assert status in (400, 426) and int(case["status"].split()[1]) == 400
-        assert await asyncio.wait_for(reader.read(), 10) is not None
-        assert reader.at_eof() is case["closedByRelay"]
+        # Ours says which version it speaks (RFC 6455 section 4.4), and leaves the connection for another attempt.
+        assert " 400 " in case["status"] and status == 426 and "sec-websocket-version: 13" in head
     writer.close()

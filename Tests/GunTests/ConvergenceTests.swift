@@ -5,9 +5,17 @@ import Testing
 
 @testable import Gun
 
-/// Conflict resolution and replication as properties. `SWARM_GRAPH_RUNS` says how many seeds are tried.
+/// Conflict resolution and replication as properties.
+///
+/// `SWARM_SPACE_SEEDS` says how many seeds, `SWARM_SPACE_FIRST_SEED` from which on; `SWARM_SPACE_SEED` runs a single one again.
+/// `scripts/simulate --only graph` does so, optimised.
 @Suite struct ConvergenceTests {
-    private static let runs = ProcessInfo.processInfo.environment["SWARM_GRAPH_RUNS"].flatMap { Int($0) } ?? 300
+    private static let seeds: Range<UInt64> = {
+        func number(_ name: String) -> UInt64? { ProcessInfo.processInfo.environment[name].flatMap { UInt64($0) } }
+        if let only = number("SWARM_SPACE_SEED") { return only..<only + 1 }
+        let first = number("SWARM_SPACE_FIRST_SEED") ?? 0
+        return first..<first + (number("SWARM_SPACE_SEEDS") ?? 300)
+    }()
 
     private static func write(using random: inout SeededGenerator) -> GunRecord {
         let values: [GunValue] = [
@@ -34,7 +42,7 @@ import Testing
     }
 
     @Test func mergingIsCommutativeAssociativeAndIdempotent() {
-        for seed in 0..<UInt64(Self.runs) {
+        for seed in Self.seeds {
             var random = SeededGenerator(seed: seed)
             let graphs = (0..<3).map { _ in
                 Self.merged((0..<Int.random(in: 0...8, using: &random)).map { _ in Self.write(using: &random) })
@@ -52,7 +60,7 @@ import Testing
     /// Replicas that are linked as members, in any connected shape that changes: frames are delayed and, when a link
     /// breaks, lost; what is queued waits for writability. In the end all who follow hold the same.
     @Test func replicasConverge() {
-        for seed in 0..<UInt64(Self.runs) {
+        for seed in Self.seeds {
             var net = MemberNetwork(seed: seed)
             net.run()
             #expect(net.difference() == nil, "seed \(seed): \(net.difference() ?? "")")
