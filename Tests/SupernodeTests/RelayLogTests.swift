@@ -41,7 +41,7 @@ private final class LogLines: Sendable {
         try await client.send(
             ##"{"#":"sesameput","put":{"~sesame/soul":{"_":{"#":"~sesame/soul",">":{"k":1}},"k":"sesame value"}}}"##)
         try await client.answer(to: "sesameput")
-        for _ in 0..<70 { try await client.send("{sesame") }
+        for _ in 0..<65 { try await client.send("{sesame") }
         try await until("the link is closed") { lines.all.contains { $0.message == "closing a GUN link" } }
         let closing = lines.all.first { $0.message == "closing a GUN link" }
         #expect(Set(closing?.metadata.keys.map(\.self) ?? []) == ["link", "address", "reason"])
