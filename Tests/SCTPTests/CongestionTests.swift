@@ -210,4 +210,21 @@ import Testing
         #expect(both[0] / (both[0] + both[1]) > least && both[1] / (both[0] + both[1]) > 0.3)
         #expect((both[0] + both[1]) * 8 / 20e6 > 8.5)
     }
+
+    /// Rates, buffers and round trips of many kinds (Mbit/s and ms), the second transfer three seconds late: by Jain's index
+    /// (1 is even, 0.5 is one who takes all) each gets its share, and the link is used.
+    @Test(arguments: [(1, 100, 50), (5, 50, 20), (5, 100, 50), (10, 50, 50), (20, 100, 20)])
+    func twoShareLinksOfManyKinds(rate: Int, buffer: Int, roundTrip: Int) {
+        let bottleneck = Bottleneck(
+            Bottleneck.Link(
+                rate: Double(rate) * 1e6, buffer: .milliseconds(buffer), roundTrip: .milliseconds(roundTrip)), seed: 6)
+        bottleneck.add()
+        bottleneck.add(startsAt: .seconds(3))
+        bottleneck.run(for: .seconds(9))
+        bottleneck.run(for: .seconds(12))
+        let (one, other) = (bottleneck.throughput(0, over: .seconds(12)), bottleneck.throughput(1, over: .seconds(12)))
+        let index = (one + other) * (one + other) / (2 * (one * one + other * other))
+        #expect(index > 0.9, "\(one) and \(other) Mbit/s")
+        #expect(one + other > 0.88 * Double(rate))
+    }
 }

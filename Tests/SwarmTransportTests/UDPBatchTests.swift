@@ -1,3 +1,4 @@
+import Glibc
 import NIOCore
 import NIOPosix
 import SwarmBase
@@ -82,6 +83,38 @@ import Testing
         // A kernel that cannot join says so once.
         if usesOffload { #expect(counters.datagramsSentJoined > 500 || counters.offloadRefusals > 0) }
         #expect(counters.sendCalls < sent.count / 4)
+        try await close(server.port)
+        try await close(client.port)
+    }
+
+    /// A socket without checksums can join nothing (UDP_SEGMENT is EINVAL then), which shows with the first message.
+    @Test func aKernelThatRefusesJoinedDatagramsGetsThemOneByOne() async throws {
+        let loop = nextLoop()
+        let received = Observed<[UInt8]>(loop)
+        let server = try await bind(loop, loopback("127.0.0.1")) { bytes, _ in received.add(bytes) }
+        let client = try await bind(loop, loopback("127.0.0.1"))
+        try await on(loop) {
+            var isOn: CInt = 1
+            let length = socklen_t(MemoryLayout<CInt>.size)
+            let descriptor = client.port.value?.descriptor ?? -1
+            let result = unsafe setsockopt(descriptor, SOL_SOCKET, SO_NO_CHECK, &isOn, length)
+            #expect(result == 0)
+        }
+        let sent = (0..<200).map { payload($0, count: 1200) }
+        for start in [0, 100] {
+            try await on(loop) {
+                for bytes in sent[start..<start + 100] {
+                    client.port.value?.send(Transmit(to: server.address, payload: bytes))
+                }
+                client.port.value?.flush()
+            }
+            _ = try await received.wait(count: start + 100)
+        }
+        #expect(try await received.wait(count: sent.count) == sent)
+        let counters = try #require(try await on(loop) { client.port.value?.counters })
+        // Asked once, and not again.
+        #expect(counters.offloadRefusals == 1 && counters.joinedSends == 0)
+        #expect(counters.datagramsSent == sent.count && counters.sendErrors == 0)
         try await close(server.port)
         try await close(client.port)
     }

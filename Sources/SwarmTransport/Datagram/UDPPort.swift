@@ -35,7 +35,7 @@ public final class UDPPort {
     public private(set) var localAddress: TransportAddress?
 
     private var channel: (any Channel)?
-    private var descriptor: CInt = -1
+    private(set) var descriptor: CInt = -1
     private var isIPv6Socket = false
     private var isClosed = false
 
