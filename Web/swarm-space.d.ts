@@ -10,7 +10,7 @@ export type Path = "direct" | "turn" | "mesh" | "relay";
 export type GunValue = null | boolean | number | string | { "#": string };
 
 export type SwarmEvent =
-  | { type: "discovered"; peer: PeerID; plane: "gun" | "tracker" }
+  | { type: "discovered"; peer: PeerID; plane: "gun" | "tracker" | "mesh" }
   | { type: "peer"; peer: PeerID; name: string; path: Path }
   | { type: "path"; peer: PeerID; path: Path; rtt: number | null }
   | { type: "message"; message: Message }
@@ -95,8 +95,8 @@ export declare class Swarm {
   send(peer: PeerID, value: string | BufferSource | object): Promise<number>;
   /** The message's number for each member that is here. */
   broadcast(value: string | BufferSource | object): Promise<Map<PeerID, number>>;
-  block(path: "direct" | "relay", peer?: PeerID): void;
-  unblock(path: "direct" | "relay", peer?: PeerID): void;
+  block(path: "direct" | "relay" | "mesh", peer?: PeerID): void;
+  unblock(path: "direct" | "relay" | "mesh", peer?: PeerID): void;
   leave(): Promise<void>;
 }
 
@@ -108,7 +108,9 @@ export interface JoinOptions {
   trackers?: string[];
   relays?: string[];
   iceServers?: RTCIceServer[];
-  paths?: ("direct" | "turn" | "relay")[];
+  paths?: ("direct" | "turn" | "relay" | "mesh")[];
+  /** Whether it hands on, within limits, what two others say who do not reach each other; `true` unless said otherwise. */
+  forwards?: boolean;
   /** Where identity and conversations are kept. */
   storage?: "browser" | "memory";
   /** An identity of SEA's in place of the browser's own. */

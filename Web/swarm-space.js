@@ -97,7 +97,8 @@ export class Swarm {
     swarm.#messages = new Mailbox({ changed: (count) => swarm.#keepsUp(count) });
     swarm.#parts = {
       topic, identity, store, name: options.name ?? "", trackers: invite.trackers, relays: invite.relays,
-      iceServers: options.iceServers ?? [], paths: new Set(options.paths ?? ["direct", "turn", "relay"]),
+      iceServers: options.iceServers ?? [], paths: new Set(options.paths ?? ["direct", "turn", "relay", "mesh"]),
+      forwards: options.forwards ?? true,
       emit: (event) => swarm.#emit(event),
     };
     swarm.#engine = await Engine.start(swarm.#parts);
@@ -307,7 +308,8 @@ async function openStore(topic, storage) {
  * @param {string[]} [options.trackers] WebTorrent trackers beside those of the link
  * @param {string[]} [options.relays] GUN relays beside those of the link
  * @param {RTCIceServer[]} [options.iceServers] STUN and TURN servers
- * @param {("direct" | "turn" | "relay")[]} [options.paths] the paths that may carry messages
+ * @param {("direct" | "turn" | "relay" | "mesh")[]} [options.paths] the paths that may carry messages
+ * @param {boolean} [options.forwards] whether it hands on, within limits, what two others say who do not reach each other
  * @param {"browser" | "memory"} [options.storage] where identity and conversations are kept
  * @param {{pub: string, priv: string}} [options.identity] an identity of SEA's in place of the browser's own
  * @returns {Promise<Swarm>}

@@ -78,11 +78,11 @@ class Tab:
         """Closes every peer connection of the page, from outside its code."""
         await self.page.run("for (const connection of connections.splice(0)) connection.close()")
 
-    async def block(self, path: str = "direct") -> None:
-        await self.page.run(f"swarm.block({json.dumps(path)})")
+    async def block(self, path: str = "direct", peer: str | None = None) -> None:
+        await self.page.run(f"swarm.block({json.dumps(path)}, {json.dumps(peer)})")
 
-    async def unblock(self, path: str = "direct") -> None:
-        await self.page.run(f"swarm.unblock({json.dumps(path)})")
+    async def unblock(self, path: str = "direct", peer: str | None = None) -> None:
+        await self.page.run(f"swarm.unblock({json.dumps(path)}, {json.dumps(peer)})")
 
     def texts_from(self, sender_id: str) -> list[str]:
         return [event["text"] for event in self.log.matching("message", **{"from": sender_id})]

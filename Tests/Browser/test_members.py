@@ -123,6 +123,47 @@ async def test_firefox_and_chromium(firefox, chromium, make_tab: MakeTab) -> Non
     await a.log.wait("message", text="from tab", **{"from": b.id})
 
 
+async def test_they_talk_through_a_third_when_the_relay_is_gone(chromium, supernode, make_tab: MakeTab, make_native: MakeNative) -> None:
+    """Two tabs that do not reach each other, and a native member that both reach; then a tab is the third."""
+    a, native = await make_tab(chromium, "a"), await make_native()
+    await on_path(a, native, "direct")
+    with_native = await a.page.evaluate("connections.length")
+    b = await make_tab(chromium, "b")
+    for one, other in ((a, b), (b, a), (b, native), (native, b)):
+        await on_path(one, other, "direct")
+    await asyncio.sleep(1)  # until the neighbours have told of each other
+    await a.block(peer=b.id)
+    await b.block(peer=a.id)
+    since = a.log.mark(), b.log.mark()
+    await supernode.kill()
+    await on_path(a, b, "mesh", since[0])
+    await on_path(b, a, "mesh", since[1])
+    may_send = asyncio.Event()
+    may_send.set()
+    await asyncio.gather(*(stream(*pair, seconds=6, may_send=may_send) for pair in ((a, b), (b, a))))
+    await asyncio.gather(complete(a, b), complete(b, a))
+    assert not native.texts_from(a.id) and a.paths_from(b.id) == b.paths_from(a.id) == {"mesh"}
+
+    # They reach each other again; their connection ends; what makes a new one goes through the third.
+    await a.unblock(peer=b.id)
+    await b.unblock(peer=a.id)
+    await on_path(a, b, "direct", since[0])
+    since = a.log.mark(), b.log.mark()
+    await a.page.run(f"for (const connection of connections.splice({with_native})) connection.close()")
+    await on_path(a, b, "mesh", since[0])
+    await on_path(a, b, "direct", since[0])
+    await on_path(b, a, "direct", since[1])
+
+    # A browser passes on as well.
+    since = a.log.mark(), native.log.mark()
+    await a.block(peer=native.id)
+    await native.block(a)  # type: ignore[arg-type]
+    await on_path(a, native, "mesh", since[0])
+    await on_path(native, a, "mesh", since[1])
+    await send(a, native, "through a browser")
+    await native.log.wait("message", text="through a browser", path="mesh", **{"from": a.id})
+
+
 async def test_state_is_shared(chromium, make_tab: MakeTab, make_native: MakeNative) -> None:
     tab, native = await make_tab(chromium, "tab"), await make_native()
     await tab.session(native.id)

@@ -39,6 +39,14 @@ import Testing
         [.data(DataFrame(stream: 1, sequence: 1, base: 1, message: 1, flags: [.first], payload: []))],
     ]
 
+    /// Frames of the mesh; the peer is whom a datagram is for.
+    private static func meshPackets(to peer: PeerID) -> [[Frame]] {
+        [
+            [.neighbours(forwards: true, [1, .max]), .neighbours(forwards: false, [])],
+            [.presence([1, 2, 3]), .forward(to: peer, [1, 9, 9]), .forwarded([1, 9, 9]), .forwarded([])],
+        ]
+    }
+
     private func make() throws -> ProtocolVectors {
         let (alice, bob) = (try Self.alice.get(), try Self.bob.get())
         let open = try topic()
@@ -91,7 +99,7 @@ import Testing
             },
             envelopes: try [("alice", "bob", 0), ("bob", "alice", 41)].map { try envelope($0, $1, counter: $2) },
             rekeying: try rekeying(), mail: try mail(), signals: signals,
-            frames: Self.packets.map { frames in
+            frames: (Self.packets + Self.meshPackets(to: bob.id)).map { frames in
                 var packet: [UInt8] = []
                 for frame in frames { frame.write(to: &packet) }
                 return ProtocolVectors.FrameVector(packet: packet.hexadecimal, frames: frames.map(\.vector))
@@ -109,6 +117,12 @@ import Testing
                 .init(what: "too short", kind: "signal", bytes: "04", refusal: "malformed"),
                 .init(what: "a frame cut off", kind: "packet", bytes: "0300000008000000", refusal: "malformed"),
                 .init(what: "a ping too short", kind: "packet", bytes: "030000000100", refusal: "malformed"),
+                .init(
+                    what: "half a neighbour", kind: "packet", bytes: "06" + "00000005" + "01" + "01020304",
+                    refusal: "malformed"),
+                .init(
+                    what: "a datagram for nobody", kind: "packet", bytes: "08" + "00000003" + "010203",
+                    refusal: "malformed"),
                 .init(
                     what: "durable beyond received", kind: "packet",
                     bytes: "020000001a0000000000000001" + "0000000000000001" + "0000000000000002" + "0400",

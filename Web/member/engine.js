@@ -11,6 +11,7 @@ import { SESSION } from "../session/session.js";
 import { TrackerClient } from "../tracker/client.js";
 import { gotKey, Keeping, messageKey, restore } from "./keeping.js";
 import { Member } from "./member.js";
+import { Mesh } from "./mesh.js";
 import { FRESHNESS, Presence } from "./presence.js";
 import { envelopeDatagram, RelayPath } from "./relay-path.js";
 import { Signaling } from "./signaling.js";
@@ -63,6 +64,7 @@ export class Engine {
    * @param {string[]} parts.relays
    * @param {RTCIceServer[]} parts.iceServers
    * @param {Set<string>} parts.paths
+   * @param {boolean} parts.forwards whether it hands on what is for others
    * @param {(event: object) => void} parts.emit
    */
   static async start(parts) {
@@ -77,6 +79,7 @@ export class Engine {
     engine.presence = new Presence(engine);
     engine.relayPath = new RelayPath(engine);
     engine.signaling = new Signaling(engine);
+    engine.mesh = new Mesh(engine, parts.forwards);
     engine.gun = new GunClient({
       changed: (soul, key, value) => engine.#changed(soul, key, value), wall: () => engine.wall(), now: () => engine.now(),
     });
@@ -106,11 +109,11 @@ export class Engine {
       });
       const client = new TrackerClient(link, this.topic.infoHash, {
         offers: (count) => this.signaling.openOffers(count),
-        offered: (sdp, answer) => this.#queue(async () => {
+        offered: (sdp, answer) => this.queue(async () => {
           // The answer is made beside the queue: other offers need not wait for it.
           this.signaling.takeOpenOffer(sdp).then((text) => text && answer(text), (error) => this.refuse(error));
         }),
-        answered: (sdp) => this.#queue(() => this.signaling.takeTrackerAnswer(sdp)),
+        answered: (sdp) => this.queue(() => this.signaling.takeTrackerAnswer(sdp)),
         changed: () => this.poke(),
       }, () => this.now());
       this.trackers.push({ link, client });
@@ -152,10 +155,10 @@ export class Engine {
 
   #schedule() {
     if (this.isLeaving) return;
-    let next = Math.min(this.presence.announceAt, this.gun.nextTimeout, this.signaling.nextSweep);
+    let next = Math.min(this.presence.announceAt, this.gun.nextTimeout, this.signaling.nextSweep, this.mesh.tellAt);
     for (const { client } of this.trackers) next = Math.min(next, client.nextTimeout);
     for (const member of this.members.values()) {
-      next = Math.min(next, member.session.nextTimeout, this.signaling.nextTimeout(member), member.slots.clearAt);
+      next = Math.min(next, member.session.nextTimeout(this.now()), this.signaling.nextTimeout(member), member.slots.clearAt);
     }
     clearTimeout(this.#timer);
     this.#timerAt = next;
@@ -170,6 +173,7 @@ export class Engine {
     if (this.now() >= this.gun.nextTimeout) this.gun.handleTimeout();
     for (const { client } of this.trackers) client.handleTimeout();
     this.signaling.handleTimeout();
+    this.mesh.handleTimeout().catch((error) => this.warn(error.message));
     for (const member of this.members.values()) {
       member.session.handleTimeout(this.now());
       this.signaling.negotiate(member);
@@ -219,11 +223,16 @@ export class Engine {
   /** What is malformed, forged, stale or not for us is counted, and never answered. @param {unknown} error */
   refuse(error) {
     if (!(error instanceof Refusal)) return this.warn(String(error?.message ?? error));
-    this.refusals[error.kind] = (this.refusals[error.kind] ?? 0) + 1;
+    this.count(error.kind);
+  }
+
+  /** @param {string} kind of what was refused */
+  count(kind) {
+    this.refusals[kind] = (this.refusals[kind] ?? 0) + 1;
   }
 
   /** Opening takes its time: one after the other, in the order of arrival. */
-  #queue(body) {
+  queue(body) {
     if (this.#waiting >= MOST_WAITING) return;
     this.#waiting += 1;
     this.#incoming = this.#incoming.then(body).catch((error) => this.refuse(error)).finally(() => {
@@ -234,9 +243,9 @@ export class Engine {
 
   #changed(soul, key, value) {
     if (this.presence.isInboxSoul(soul)) {
-      if (typeof value === "string") this.#queue(() => this.relayPath.take(value));
+      if (typeof value === "string") this.queue(() => this.relayPath.take(value));
     } else if (this.presence.isPresenceSoul(soul)) {
-      if (typeof value === "string") this.#queue(() => this.presence.takeText(value));
+      if (typeof value === "string") this.queue(() => this.presence.takeText(value));
     } else {
       this.emit({ type: "state", soul, key, value });
     }
@@ -269,9 +278,10 @@ export class Engine {
     if (!isFirst) this.#endRun(member);
     member.cipher = cipher;
     this.byKeyID.set(cipher.peerKeyID, member);
-    member.session.peerRestarted();
+    member.session.peerRestarted(this.now());
     member.negotiation = new member.negotiation.constructor(member.negotiation.decides, this.now());
     this.openRelayPath(member);
+    this.mesh.updatePath(member);
     this.pump(member);
   }
 
@@ -292,8 +302,9 @@ export class Engine {
   /** A member said good-bye: what we have for it waits for its return. */
   left(member) {
     this.#endRun(member);
-    member.session.peerRestarted();
-    member.session.pathClosed("relay");
+    member.session.peerRestarted(this.now());
+    member.session.pathClosed("relay", this.now());
+    member.session.pathClosed("mesh", this.now());
     member.negotiation = new member.negotiation.constructor(member.negotiation.decides, Infinity);
     member.planes.clear();
   }
@@ -302,7 +313,8 @@ export class Engine {
   #rest(member) {
     if (member.isDormant || member.session.isUp || this.now() - member.heardOfAt <= FRESHNESS) return;
     member.isDormant = true;
-    member.session.pathClosed("relay");
+    member.session.pathClosed("relay", this.now());
+    member.session.pathClosed("mesh", this.now());
     this.signaling.endConnection(member);
   }
 
@@ -311,11 +323,12 @@ export class Engine {
     member.isDormant = false;
     member.negotiation.hurry(this.now());
     this.openRelayPath(member);
+    this.mesh.updatePath(member);
   }
 
   openRelayPath(member) {
     if (!this.gun.isConnected || !this.paths.has("relay") || !member.cipher || member.isDormant) return;
-    member.session.pathOpened("relay");
+    member.session.pathOpened("relay", this.now());
     this.pump(member);
   }
 
@@ -333,7 +346,7 @@ export class Engine {
     this.emit({ type: "link", url: link.url, isOpen: false });
     if (this.gun.isConnected) return;
     for (const member of this.members.values()) {
-      member.session.pathClosed("relay");
+      member.session.pathClosed("relay", this.now());
       this.pump(member);
     }
   }
@@ -386,12 +399,14 @@ export class Engine {
     for (let event; (event = member.session.events.shift()); ) this.#handle(event, member);
     this.signaling.flush(member);
     const { cipher } = member;
-    for (let packet; cipher && (packet = member.session.pollPacket("relay", Infinity, this.now())); ) {
-      if (member.blocked.has("relay")) continue;
-      const sent = packet;
-      this.inTurn(member, async () => {
-        if (member.cipher === cipher) await this.relayPath.send(member, envelopeDatagram(await cipher.seal(sent)));
-      });
+    for (const [carrier, way] of /** @type {const} */ ([["relay", this.relayPath], ["mesh", this.mesh]])) {
+      for (let packet; cipher && (packet = member.session.pollPacket(carrier, Infinity, this.now())); ) {
+        if (member.blocked.has(carrier)) continue;
+        const sent = packet;
+        this.inTurn(member, async () => {
+          if (member.cipher === cipher) await way.send(member, envelopeDatagram(await cipher.seal(sent)));
+        });
+      }
     }
     this.poke();
   }
@@ -448,8 +463,18 @@ export class Engine {
     return result.catch(() => null);
   }
 
+  /** Whether anything brings a signal to a member now. */
+  carriesSignals(member) {
+    return this.gun.isConnected || this.mesh.reaches(member);
+  }
+
+  /** Sends a signal, which is sealed: through a relay, or else through a third member. */
+  async sendSignal(member, datagram) {
+    await (this.gun.isConnected ? this.relayPath : this.mesh).send(member, datagram);
+  }
+
   sendDatagram(member, datagram) {
-    this.inTurn(member, () => this.relayPath.send(member, datagram));
+    this.inTurn(member, () => this.sendSignal(member, datagram));
   }
 
   // Shared state.
@@ -479,7 +504,10 @@ export class Engine {
     this.isLeaving = true;
     clearTimeout(this.#timer);
     const byes = [...this.members.values()].filter(({ cipher }) => cipher).map((member) =>
-      this.inTurn(member, async () => this.relayPath.send(member, envelopeDatagram(await member.cipher.seal(byePacket())))));
+      this.inTurn(member, async () => {
+        const way = member.session.path === "mesh" ? this.mesh : this.relayPath;
+        await way.send(member, envelopeDatagram(await member.cipher.seal(byePacket())));
+      }));
     const said = Promise.all([...byes, this.presence.publish().catch(() => {})]);
     await Promise.race([said, new Promise((done) => setTimeout(done, LEAVING_PATIENCE))]);
     await this.close();

@@ -5,6 +5,7 @@ import { isLower } from "../sealing/keys.js";
 import { Outbound } from "../session/outbound.js";
 import { Session } from "../session/session.js";
 import { Negotiation } from "../signaling/negotiation.js";
+import { MeshNeighbour, prefixOf } from "./neighbour.js";
 
 const SLOTS = 48;
 /** How long a conversation must be idle before its slots are cleared, in milliseconds. */
@@ -52,7 +53,7 @@ export class Member {
   knowsUs = false;
   /** The application has been told that the session is up. */
   isAnnounced = false;
-  /** @type {Set<"gun" | "tracker">} */
+  /** @type {Set<"gun" | "tracker" | "mesh">} */
   planes = new Set();
   /** Fault injection: what would take these paths is dropped. @type {Set<string>} */
   blocked = new Set();
@@ -62,6 +63,7 @@ export class Member {
   lastAnswer = null;
   /** When an ICE restart is tried (again), and how often it was. */
   restart = null;
+  mesh = new MeshNeighbour();
   slots = new RelaySlots();
   inboxDay = 0;
   /** What is sealed for this member leaves in the order in which it was said. */
@@ -75,6 +77,8 @@ export class Member {
    */
   constructor(peer, ownID, now, kept = {}) {
     this.peer = peer;
+    /** How neighbours speak of it. */
+    this.prefix = prefixOf(peer);
     this.heardOfAt = now;
     this.session = new Session(kept.outbound ?? new Outbound(randomU64()), kept.inbound ?? undefined);
     this.negotiation = new Negotiation(isLower(ownID, peer), now);

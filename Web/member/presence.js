@@ -83,9 +83,10 @@ export class Presence {
   }
 
   async publish() {
-    const { gun, topic } = this.#engine;
+    const { gun, topic, mesh, isLeaving } = this.#engine;
     const [record, tag, soul] = await Promise.all([this.sealed(), this.tag(), topic.presenceSoul(dayOf(this.#engine.wall()))]);
     gun.put(soul, [[tag, base64url(record)]], this.#states.next(this.#engine.wall() - STATE_LAG), true);
+    if (!isLeaving) mesh.tellPresence(record);
   }
 
   async #followDays() {
@@ -112,7 +113,7 @@ export class Presence {
 
   /**
    * Takes a record that a plane brought.
-   * @param {Uint8Array} sealed @param {"gun" | "tracker"} plane
+   * @param {Uint8Array} sealed @param {"gun" | "tracker" | "mesh"} plane
    * @returns {Promise<import("./member.js").Member | null>} the member it tells of
    */
   async take(sealed, plane) {

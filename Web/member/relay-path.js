@@ -7,7 +7,8 @@ import { parsePacket } from "../session/frame.js";
 import { dayOf } from "./presence.js";
 
 const Type = Object.freeze({ envelope: 1, signal: 2, introduction: 3 });
-const LARGEST = 24 * 1024;
+/** The largest datagram, in bytes. */
+export const LARGEST_DATAGRAM = 24 * 1024;
 
 export const envelopeDatagram = (envelope) => new Writer().u8(Type.envelope).append(envelope).bytes;
 export const signalDatagram = (sealed) => new Writer().u8(Type.signal).append(sealed).bytes;
@@ -48,43 +49,45 @@ export class RelayPath {
 
   /** @param {string} characters base64url, from our inbox soul */
   async take(characters) {
-    await this.#take(fromBase64url(characters), 0);
+    await this.takeDatagram(fromBase64url(characters), "relay");
   }
 
-  async #take(datagram, depth) {
-    if (datagram.length > LARGEST) throw new Refusal("malformed");
+  /** Takes a datagram that a relay brought, or a third member. @param {Uint8Array} datagram @param {"relay" | "mesh"} carrier */
+  async takeDatagram(datagram, carrier, depth = 0) {
+    if (datagram.length > LARGEST_DATAGRAM) throw new Refusal("malformed");
+    const plane = carrier === "mesh" ? "mesh" : "gun";
     const reader = new Reader(datagram);
     switch (reader.u8()) {
       case Type.envelope:
-        return this.#takeEnvelope(reader.rest());
+        return this.#takeEnvelope(reader.rest(), carrier);
       case Type.signal: {
         const { sessionKey, topic, signaling } = this.#engine;
-        return signaling.take(await openSignal(reader.rest(), sessionKey, topic), "gun");
+        return signaling.take(await openSignal(reader.rest(), sessionKey, topic), plane);
       }
       case Type.introduction: {
         if (depth) throw new Refusal("malformed");
         const presence = reader.prefixed16();
         // A record that is refused does not spoil what follows it.
-        await this.#engine.presence.take(presence, "gun").catch((error) => this.#engine.refuse(error));
-        return this.#take(reader.rest(), 1);
+        await this.#engine.presence.take(presence, plane).catch((error) => this.#engine.refuse(error));
+        return this.takeDatagram(reader.rest(), carrier, 1);
       }
       default:
         throw new Refusal("malformed");
     }
   }
 
-  async #takeEnvelope(envelope) {
+  async #takeEnvelope(envelope, carrier) {
     const engine = this.#engine;
     const member = engine.byKeyID.get(keyIDOf(envelope));
     if (!member?.cipher) throw new Refusal("notForUs");
-    if (member.blocked.has("relay")) return;
+    if (member.blocked.has(carrier)) return;
     const { cipher } = member;
     const frames = parsePacket(await cipher.open(envelope));
     if (member.cipher !== cipher) return;
     member.knowsUs = true;
-    if (!engine.paths.has("relay")) return;
+    if (!engine.paths.has(carrier)) return;
     engine.wake(member);
-    member.session.receive(frames, "relay", engine.now());
+    member.session.receive(frames, carrier, engine.now());
     engine.pump(member);
   }
 }

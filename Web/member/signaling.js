@@ -38,7 +38,13 @@ export class Signaling {
 
   get usesConnections() {
     const { paths, isLeaving } = this.#engine;
-    return typeof RTCPeerConnection !== "undefined" && paths.has("direct") && !isLeaving;
+    return typeof RTCPeerConnection !== "undefined" && ["direct", "turn", "mesh"].some((path) => paths.has(path)) && !isLeaving;
+  }
+
+  /** Whether messages go on peer connections, or only what is passed on for others. */
+  get #sendsOnConnections() {
+    const { paths } = this.#engine;
+    return paths.has("direct") || paths.has("turn");
   }
 
   /** @returns {Connection | null} */
@@ -63,10 +69,9 @@ export class Signaling {
   /** Offers, repeats, restarts and gives up, as the negotiation with a member asks for. */
   negotiate(member) {
     if (!this.#negotiates(member)) return;
-    const { gun } = this.#engine;
     const now = this.#engine.now();
     if (now >= member.negotiation.offerAt) {
-      if (gun.isConnected) {
+      if (this.#engine.carriesSignals(member)) {
         this.#offer(member);
       } else {
         // Nothing carries a directed offer, but open ones may do.
@@ -147,8 +152,9 @@ export class Signaling {
       member.resend = null;
       member.restart = null;
       member.negotiation.opened(connection.id);
-      member.session.pathOpened("connection");
+      if (this.#sendsOnConnections) member.session.pathOpened("connection", this.#engine.now());
       this.#notePath(connection);
+      this.#engine.mesh.neighboursChanged();
       this.#engine.pump(member);
     });
   }
@@ -157,7 +163,9 @@ export class Signaling {
     this.#withMember(connection, (member) => {
       if (!connection.isOpen || member.blocked.has("direct")) return;
       try {
-        member.session.receive(parsePacket(packet), "connection", this.#engine.now());
+        const frames = parsePacket(packet);
+        if (this.#sendsOnConnections) member.session.receive(frames, "connection", this.#engine.now());
+        this.#engine.mesh.receive(frames, member);
       } catch (error) {
         this.#engine.refuse(error);
       }
@@ -190,7 +198,11 @@ export class Signaling {
     connection.close();
     if (!connection.isOpen) return;
     connection.isOpen = false;
-    this.#engine.members.get(connection.peer ?? "")?.session.pathClosed("connection");
+    const member = this.#engine.members.get(connection.peer ?? "");
+    if (!member) return;
+    member.session.pathClosed("connection", this.#engine.now());
+    member.mesh.disconnected();
+    this.#engine.mesh.neighboursChanged();
   }
 
   /** Sends what the session has for the peer connection. */
@@ -277,7 +289,7 @@ export class Signaling {
     member.restart = { at: now + wait, count: count + 1 };
     if (silentSince !== null && now - silentSince > TIMES.silence) {
       this.endConnection(member);
-    } else if (this.#engine.gun.isConnected) {
+    } else if (this.#engine.carriesSignals(member)) {
       if (member.negotiation.decides) this.#restart(connection, member);
       else this.#say(member, { kind: Kind.restartRequest, connection: connection.id });
     }
@@ -301,7 +313,7 @@ export class Signaling {
       if (isRepeated && member.negotiation.connection === content.connection) {
         member.resend = { datagram, at: this.#engine.now() + 1_000, count: 1 };
       }
-      await this.#engine.relayPath.send(member, datagram);
+      await this.#engine.sendSignal(member, datagram);
       this.#engine.poke();
       return sealed;
     });

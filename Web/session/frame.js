@@ -1,9 +1,13 @@
 // What a packet of a session is made of (docs/protocol.md, "Frames").
 
 import { Reader, Refusal, Writer } from "../base/bytes.js";
+import { peerBytes, peerText } from "../sealing/keys.js";
 
 /** The bytes a data frame adds to its payload. */
 export const DATA_OVERHEAD = 5 + 33;
+
+/** The most neighbours that are told of. */
+export const MOST_NEIGHBOURS = 256;
 
 /** Flags of a data frame. @enum {number} */
 export const Flag = Object.freeze({ first: 1, last: 2, text: 4 });
@@ -25,7 +29,15 @@ export const Flag = Object.freeze({ first: 1, last: 2, text: 4 });
  * @property {number} durable everything before this was handed on, and the reader knows so even after a restart
  * @property {number} window how many fragments from `received` on the reader takes now
  *
- * @typedef {DataFrame | Acknowledgement | {type: "ping" | "pong", id: bigint} | {type: "bye"}} Frame
+ * @typedef {object} Neighbours whom the sender is connected with (docs/protocol.md, "Mesh")
+ * @property {"neighbours"} type
+ * @property {boolean} forwards it hands on what is for them
+ * @property {bigint[]} ids the first eight bytes of each PeerID
+ *
+ * @typedef {{type: "presence", record: Uint8Array} | {type: "forward", peer: string, datagram: Uint8Array}
+ *   | {type: "forwarded", datagram: Uint8Array}} Carried
+ *
+ * @typedef {DataFrame | Acknowledgement | {type: "ping" | "pong", id: bigint} | {type: "bye"} | Neighbours | Carried} Frame
  */
 
 /** Appends a frame to a packet. @param {Writer} packet @param {Frame} frame */
@@ -40,13 +52,28 @@ export function writeFrame(packet, frame) {
       return packet.u8(3).u32(8).u64(frame.id);
     case "pong":
       return packet.u8(4).u32(8).u64(frame.id);
-    default:
+    case "bye":
       return packet.u8(5).u32(0);
+    case "neighbours":
+      packet.u8(6).u32(1 + 8 * frame.ids.length).u8(frame.forwards ? 1 : 0);
+      for (const id of frame.ids) packet.u64(id);
+      return packet;
+    case "presence":
+      return packet.u8(7).u32(frame.record.length).append(frame.record);
+    case "forward":
+      return packet.u8(8).u32(64 + frame.datagram.length).append(peerBytes(frame.peer)).append(frame.datagram);
+    case "forwarded":
+      return packet.u8(9).u32(frame.datagram.length).append(frame.datagram);
+    default:
+      throw new TypeError(`no frame is of type ${frame.type}`);
   }
 }
 
+/** A packet of one frame. @param {Frame} frame */
+export const packetOf = (frame) => writeFrame(new Writer(), frame).bytes;
+
 /** A packet that only says good-bye. */
-export const byePacket = () => writeFrame(new Writer(), { type: "bye" }).bytes;
+export const byePacket = () => packetOf({ type: "bye" });
 
 /** The frames of a packet; those of unknown types are passed over. @param {Uint8Array} packet @returns {Frame[]} */
 export function parsePacket(packet) {
@@ -83,6 +110,19 @@ function parseBody(type, body) {
       return { type: "pong", id: body.u64() };
     case 5:
       return { type: "bye" };
+    case 6: {
+      const forwards = (body.u8() & 1) === 1;
+      if (body.remaining % 8 || body.remaining / 8 > MOST_NEIGHBOURS) throw new Refusal("malformed");
+      const ids = [];
+      while (body.remaining) ids.push(body.u64());
+      return { type: "neighbours", forwards, ids };
+    }
+    case 7:
+      return { type: "presence", record: body.rest() };
+    case 8:
+      return { type: "forward", peer: peerText(body.take(64)), datagram: body.rest() };
+    case 9:
+      return { type: "forwarded", datagram: body.rest() };
     default:
       return null;
   }

@@ -3,6 +3,10 @@
 
 const FIRST_PATIENCE = 300;
 const LONGEST_PATIENCE = 10_000;
+/** A path that held for this long is as good as new. */
+const STEADY = 10_000;
+const LEAST_RELUCTANCE = 1_000;
+const MOST_RELUCTANCE = 16_000;
 
 export class PathState {
   isOpen = false;
@@ -16,6 +20,13 @@ export class PathState {
   lastPing = null;
   /** How many pings in a row brought nothing back. */
   unansweredPings = 0;
+  /** An answer is owed for too long: messages go another way, if there is one. */
+  isSuspect = false;
+  /** When messages may come back to a path that answers again. */
+  trustedFrom = -Infinity;
+  #trustedAt = -Infinity;
+  /** How long they stay away: nothing the first time, ever longer when it falls silent again and again. */
+  #reluctance = 0;
   /** Since when an answer is owed on this path and nothing has come. @type {number | null} */
   #awaitingSince = null;
   /** Since when what is under way has made no progress. @type {number | null} */
@@ -53,9 +64,31 @@ export class PathState {
     return this.#unmovedSince === null ? Infinity : this.#unmovedSince + this.patience;
   }
 
+  /** Nothing came in time. */
+  doubt(now) {
+    if (this.isSuspect) return;
+    this.isSuspect = true;
+    const fellAgain = now - this.#trustedAt < STEADY + this.#reluctance;
+    this.#reluctance = fellAgain ? Math.min(Math.max(this.#reluctance * 2, LEAST_RELUCTANCE), MOST_RELUCTANCE) : 0;
+  }
+
+  /** It answers. */
+  trust(now) {
+    if (!this.isSuspect) return;
+    this.isSuspect = false;
+    this.#trustedAt = now;
+    this.trustedFrom = now + this.#reluctance;
+  }
+
+  /** Whether messages may go this way. */
+  isTrusted(now) {
+    return this.isOpen && !this.isSuspect && now >= this.trustedFrom;
+  }
+
   heard(now) {
     this.lastHeard = now;
-    this.#awaitingSince = null;
+    // What was on its way when the path broke is no answer to what is under way.
+    this.#awaitingSince = this.#inFlight.length ? now : null;
     this.unansweredPings = 0;
   }
 

@@ -24,9 +24,14 @@ export const SESSION = Object.freeze({
   mostPongs: 16,
 });
 
-/** What takes packets: the peer connection, or the GUN mesh. @typedef {"connection" | "relay"} Carrier */
+/**
+ * What takes packets: the peer connection, the GUN mesh, or a third member.
+ * @typedef {"connection" | "relay" | "mesh"} Carrier
+ */
+/** The best first: a relay is made for carrying what others say, a member is not. @type {readonly Carrier[]} */
+const CARRIERS = ["connection", "relay", "mesh"];
 /** @type {readonly Carrier[]} */
-const CARRIERS = ["connection", "relay"];
+const INDIRECT = ["relay", "mesh"];
 
 export class Session {
   /** What happened, in order; the owner empties it. @type {object[]} */
@@ -39,10 +44,13 @@ export class Session {
   /** Since when the peer connection owes an answer for too long. @type {number | null} */
   suspectSince = null;
   /** @type {Record<Carrier, PathState>} */
-  paths = { connection: new PathState(), relay: new PathState() };
-  #connectionPath = "direct";
+  paths = { connection: new PathState(), relay: new PathState(), mesh: new PathState() };
+  /** Which way the connection's packets go; only said, never acted upon. */
+  connectionPath = "direct";
+  /** The path that the application was told of last. */
+  #toldPath = null;
   /** @type {Record<Carrier, number>} */
-  #acknowledgementDue = { connection: Infinity, relay: Infinity };
+  #acknowledgementDue = { connection: Infinity, relay: Infinity, mesh: Infinity };
   #pongs = [];
   #wantsPing = new Set();
   #isPaused = false;
@@ -55,69 +63,75 @@ export class Session {
     this.inbound = inbound;
   }
 
+  /** The peer connection is open but owes an answer for too long. */
   get isSuspect() {
-    return this.suspectSince !== null;
+    return this.paths.connection.isSuspect;
   }
 
-  /** The way messages go now: "direct", "turn" or "relay"; `null` while there is none. */
+  /** The way messages go now: "direct", "turn", "relay" or "mesh"; `null` while there is none. */
   get path() {
     return this.carrier && this.#pathOf(this.carrier);
   }
 
   #pathOf(carrier) {
-    return carrier === "connection" ? this.#connectionPath : "relay";
+    return carrier === "connection" ? this.connectionPath : carrier;
   }
 
   // What happens.
 
   /** A path has come up, or its far end is a new one: all that was not received goes out on it. */
-  pathOpened(carrier) {
+  pathOpened(carrier, now) {
     this.paths[carrier] = PathState.opened(this.outbound.received);
     if (carrier === "connection") this.suspectSince = null;
     this.#wantsPing.add(carrier);
-    this.#chooseCarrier();
+    this.#chooseCarrier(now);
   }
 
-  pathClosed(carrier) {
+  pathClosed(carrier, now) {
     if (!this.paths[carrier].isOpen) return;
     this.paths[carrier] = new PathState();
-    if (carrier === "connection") {
-      this.suspectSince = null;
-      this.#rewindRelay();
-    }
+    if (carrier === "connection") this.suspectSince = null;
+    this.#rewindOthers(carrier);
     this.#acknowledgementDue[carrier] = Infinity;
     this.#wantsPing.delete(carrier);
-    this.#chooseCarrier();
+    this.#chooseCarrier(now);
   }
 
-  #rewindRelay() {
-    this.paths.relay.cursor = Math.min(this.paths.relay.cursor, this.outbound.received);
+  /** What went by one path only may be lost with it. */
+  #rewindOthers(carrier) {
+    for (const other of INDIRECT) {
+      if (other === carrier) continue;
+      this.paths[other].cursor = Math.min(this.paths[other].cursor, this.outbound.received);
+    }
   }
 
   /** ICE moved the peer connection to another kind of candidate pair. @param {"direct" | "turn"} path */
   connectionMoved(path) {
-    if (path === this.#connectionPath) return;
-    this.#connectionPath = path;
-    if (this.carrier === "connection" && this.isUp) this.#tellPath();
+    if (path === this.connectionPath) return;
+    this.connectionPath = path;
+    this.#tellPath();
   }
 
   /** The member runs anew: what was on its way to the former run is sent again. */
-  peerRestarted() {
+  peerRestarted(now) {
     this.outbound.peerRestarted();
     this.isUp = false;
-    this.pathClosed("connection");
-    if (this.paths.relay.isOpen) this.pathOpened("relay");
+    this.pathClosed("connection", now);
+    for (const carrier of INDIRECT) if (this.paths[carrier].isOpen) this.pathOpened(carrier, now);
   }
 
   /** Takes the frames of one packet that came, authentic, by a carrier. @param {import("./frame.js").Frame[]} frames */
   receive(frames, carrier, now) {
     this.lastHeard = now;
     this.paths[carrier].heard(now);
+    if (carrier !== "connection") this.paths[carrier].trust(now);
     if (!this.isUp) {
-      this.isUp = true;
       this.carrier = null;
-      this.#chooseCarrier(false);
-      this.events.push({ type: "up", path: this.#pathOf(this.carrier ?? carrier) });
+      this.#chooseCarrier(now);
+      this.isUp = true;
+      // What comes by a path that is not open at this end tells of it all the same.
+      this.#toldPath = this.#pathOf(this.carrier ?? carrier);
+      this.events.push({ type: "up", path: this.#toldPath });
     }
     for (const frame of frames) this.#receive(frame, carrier, now);
     const { stream, durableNext, committed } = this.inbound;
@@ -125,7 +139,7 @@ export class Session {
       this.#reported = { stream, next: durableNext };
       this.events.push({ type: "inboundAdvanced", stream, next: durableNext });
     }
-    this.#chooseCarrier();
+    this.#chooseCarrier(now);
   }
 
   /** What was reported by `inboundAdvanced` is kept. */
@@ -157,17 +171,20 @@ export class Session {
   }
 
   handleTimeout(now) {
-    const { connection, relay } = this.paths;
-    if (connection.isOpen && !this.isSuspect && now >= connection.suspicionAt) {
-      this.suspectSince = now;
-      this.#rewindRelay();
+    for (const carrier of CARRIERS) {
+      if (now < this.#doubtAt(carrier)) continue;
+      this.paths[carrier].doubt(now);
+      if (carrier === "connection") this.suspectSince = now;
+      this.#rewindOthers(carrier);
       this.probe();
-      this.#chooseCarrier();
     }
-    if (relay.isOpen && now >= relay.retransmissionAt) {
-      relay.sendAgain(this.outbound.received);
-      if (this.carrier === "relay") this.#wantsPing.add("relay");
+    for (const carrier of INDIRECT) {
+      const path = this.paths[carrier];
+      if (!path.isOpen || now < path.retransmissionAt) continue;
+      path.sendAgain(this.outbound.received);
+      if (this.carrier === carrier) this.#wantsPing.add(carrier);
     }
+    this.#chooseCarrier(now);
     for (const carrier of CARRIERS) if (now >= this.#nextPingAt(carrier)) this.#wantsPing.add(carrier);
     if (this.isUp && now >= this.#awayAt) {
       this.isUp = false;
@@ -176,16 +193,25 @@ export class Session {
   }
 
   /** When `handleTimeout` is due, or an acknowledgement that waits goes out. @returns {number} */
-  get nextTimeout() {
-    const { connection, relay } = this.paths;
+  nextTimeout(now) {
     let next = this.isUp ? this.#awayAt : Infinity;
     for (const carrier of CARRIERS) {
-      if (!this.paths[carrier].isOpen) continue;
-      next = Math.min(next, this.#acknowledgementDue[carrier], this.#nextPingAt(carrier));
+      const path = this.paths[carrier];
+      if (!path.isOpen) continue;
+      next = Math.min(next, this.#acknowledgementDue[carrier], this.#nextPingAt(carrier), this.#doubtAt(carrier));
+      if (carrier !== "connection") next = Math.min(next, path.retransmissionAt);
+      if (!path.isSuspect && path.trustedFrom > now) next = Math.min(next, path.trustedFrom);
     }
-    if (connection.isOpen && !this.isSuspect) next = Math.min(next, connection.suspicionAt);
-    if (relay.isOpen) next = Math.min(next, relay.retransmissionAt);
     return next;
+  }
+
+  /** When a path falls under suspicion, unless it is already, or nothing is owed there. */
+  #doubtAt(carrier) {
+    const path = this.paths[carrier];
+    if (!path.isOpen || path.isSuspect) return Infinity;
+    // Of paths through others only one that has an alternative is worth the doubt.
+    if (carrier !== "connection" && !CARRIERS.some((other) => other !== carrier && this.paths[other].isOpen)) return Infinity;
+    return path.suspicionAt;
   }
 
   get #awayAt() {
@@ -227,7 +253,7 @@ export class Session {
   #addData(add, carrier, room) {
     const path = this.paths[carrier];
     if (this.carrier !== carrier || room <= 0) return null;
-    if (carrier === "relay" && path.packetsInFlight >= SESSION.relayWindow) return null;
+    if (carrier !== "connection" && path.packetsInFlight >= SESSION.relayWindow) return null;
     const limit = Math.min(SESSION.largestPacket, room);
     let size = 0;
     let highest = null;
@@ -249,7 +275,7 @@ export class Session {
       case "data": {
         const path = this.#pathOf(carrier);
         for (const message of this.inbound.receive(frame)) this.events.push({ type: "message", path, ...message });
-        const due = now + (carrier === "relay" ? SESSION.relayAcknowledgementDelay : 0);
+        const due = now + (carrier === "connection" ? 0 : SESSION.relayAcknowledgementDelay);
         this.#acknowledgementDue[carrier] = Math.min(this.#acknowledgementDue[carrier], due);
         break;
       }
@@ -257,7 +283,7 @@ export class Session {
         for (const number of this.outbound.acknowledge(frame)) this.events.push({ type: "delivered", number });
         if (frame.stream !== this.outbound.stream) return;
         for (const each of CARRIERS) this.paths[each].acknowledged(this.outbound.received, now);
-        if (carrier === "connection") this.suspectSince = null;
+        if (carrier === "connection") this.#clearSuspicion(now);
         break;
       case "ping":
         if (this.#pongs.length < SESSION.mostPongs) this.#pongs.push({ carrier, id: frame.id });
@@ -265,27 +291,37 @@ export class Session {
         if (this.inbound.stream !== null) this.#acknowledgementDue[carrier] = now;
         break;
       case "pong":
-        if (this.paths[carrier].pong(frame.id, now) && carrier === "connection") this.suspectSince = null;
+        if (this.paths[carrier].pong(frame.id, now) && carrier === "connection") this.#clearSuspicion(now);
         break;
-      default:
+      case "bye":
         this.isUp = false;
         this.events.push({ type: "bye" });
+        break;
+      // The others are the mesh's.
     }
   }
 
-  #chooseCarrier(announce = true) {
-    const { connection, relay } = this.paths;
-    let best = null;
-    if (connection.isOpen && !(this.isSuspect && relay.isOpen)) best = "connection";
-    else if (relay.isOpen) best = "relay";
+  #clearSuspicion(now) {
+    this.paths.connection.trust(now);
+    this.suspectSince = null;
+  }
+
+  /** The best path that may be trusted, else the best that there is. */
+  #chooseCarrier(now) {
+    const best =
+      CARRIERS.find((carrier) => this.paths[carrier].isTrusted(now)) ??
+      CARRIERS.find((carrier) => this.paths[carrier].isOpen && !this.paths[carrier].isSuspect) ??
+      CARRIERS.find((carrier) => this.paths[carrier].isOpen);
     if (!best || best === this.carrier) return;
-    const moved = this.carrier !== null;
     this.carrier = best;
-    if (announce && moved && this.isUp) this.#tellPath();
+    this.#tellPath();
   }
 
   #tellPath() {
-    this.events.push({ type: "path", path: this.path, rtt: this.paths[this.carrier].smoothedRTT });
+    const { path } = this;
+    if (!this.isUp || !path || path === this.#toldPath) return;
+    this.#toldPath = path;
+    this.events.push({ type: "path", path, rtt: this.paths[this.carrier].smoothedRTT });
   }
 
   #nextPingAt(carrier) {
@@ -295,7 +331,7 @@ export class Session {
     let interval;
     if (carrier === "connection") {
       interval = this.isSuspect ? SESSION.suspectPingInterval : SESSION.directPingInterval;
-    } else if (this.carrier === "connection") {
+    } else if (this.carrier !== carrier && !path.isSuspect) {
       interval = SESSION.spareRelayPingInterval;
     } else {
       // A member who does not answer is asked ever more seldom.

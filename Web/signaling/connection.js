@@ -2,7 +2,7 @@
 
 const CHANNEL_LABEL = "swarm-space";
 /** How much the channel's queue takes before packets wait in the session, in bytes. */
-const CHANNEL_QUEUE = 256 * 1024;
+export const CHANNEL_QUEUE = 256 * 1024;
 /** How long a description waits for candidates, in milliseconds: those of this host are there at once. */
 const GATHERING_PATIENCE = 150;
 /** How long candidates wait for company. */

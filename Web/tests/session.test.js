@@ -52,11 +52,11 @@ function simulate(seed) {
   const wire = [];
   let direct = false;
   let isCut = false;
-  for (const { session } of sides) session.pathOpened("relay");
+  for (const { session } of sides) session.pathOpened("relay", 0);
   for (let now = 0; now < 300_000; now += 5) {
     if (draw() < 0.002) {
       direct = !direct;
-      for (const { session } of sides) direct ? session.pathOpened("connection") : session.pathClosed("connection");
+      for (const { session } of sides) direct ? session.pathOpened("connection", now) : session.pathClosed("connection", now);
     }
     if (draw() < 0.002) isCut = !isCut;
     if (now > 150_000) isCut = false;
@@ -99,8 +99,8 @@ for (let seed = 1; seed <= 12; seed += 1) {
 
 test("a stream taken up again after a restart goes on where it was", () => {
   const [a, b] = [new Side(1n), new Side(2n)];
-  a.session.pathOpened("relay");
-  b.session.pathOpened("relay");
+  a.session.pathOpened("relay", 0);
+  b.session.pathOpened("relay", 0);
   a.send(10);
   a.send(10);
   b.session.receive(parsePacket(a.session.pollPacket("relay", Infinity, 0)), "relay", 0);
@@ -110,8 +110,8 @@ test("a stream taken up again after a restart goes on where it was", () => {
   const again = new Session(new Outbound(1n, 1, 1));
   for (const number of [0, 1]) again.outbound.enqueue(utf8(`${number} again`), true);
   again.outbound.release(again.outbound.next);
-  again.pathOpened("relay");
-  b.session.peerRestarted();
+  again.pathOpened("relay", 0);
+  b.session.peerRestarted(0);
   b.session.receive(parsePacket(again.pollPacket("relay", Infinity, 10)), "relay", 10);
   b.drain();
   assert.deepEqual(b.received, [0, 1]);

@@ -36,6 +36,14 @@ const described = (frame) => {
       return `acknowledgement ${frame.stream} ${frame.received} ${frame.durable} ${frame.window}`;
     case "bye":
       return "bye";
+    case "neighbours":
+      return `neighbours ${frame.forwards} [${frame.ids.join(", ")}]`;
+    case "presence":
+      return `presence ${hexadecimal(frame.record)}`;
+    case "forward":
+      return `forward ${frame.peer} ${hexadecimal(frame.datagram)}`;
+    case "forwarded":
+      return `forwarded ${hexadecimal(frame.datagram)}`;
     default:
       return `${frame.type} ${frame.id}`;
   }
