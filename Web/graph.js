@@ -2,6 +2,7 @@
 
 import { Mailbox } from "./base/mailbox.js";
 import { isLegal } from "./gun/graph.js";
+import { contentOf } from "./gun/user-space.js";
 
 const MOST_UNREAD = 1_000;
 
@@ -16,7 +17,8 @@ export class GraphNode {
   }
 
   /**
-   * Writes keys of the node; they reach every member that watches it. `null` stands for what is deleted.
+   * Writes keys of the node; they reach every member that watches it. `null` stands for what is deleted. In a node of one's
+   * own (see {@link Graph.own}) they are signed.
    * @param {Record<string, import("./gun/graph.js").GunValue>} values
    */
   put(values) {
@@ -75,15 +77,26 @@ export class Graph {
     return new GraphNode(this, soul);
   }
 
+  /** This member's own node: what is written there it signs, and nobody else writes. */
+  get own() {
+    return this.user(this.#engine().peerID);
+  }
+
+  /** The node of a member, which only that member writes. @param {string} peer its PeerID @returns {GraphNode} */
+  user(peer) {
+    return this.get(`~${peer}`);
+  }
+
   /** @internal */
   put(soul, entries) {
-    this.#engine().put(soul, entries);
-    for (const [key, value] of entries) this.changed(soul, key, value);
+    this.#engine().put(soul, entries, (written) => {
+      for (const [key, value] of written) this.changed(soul, key, value);
+    });
   }
 
   /** @internal */
   node(soul) {
-    return this.#engine().gun.node(soul);
+    return this.#engine().gun.node(soul).map(([key, value]) => [key, contentOf(soul, value)]);
   }
 
   /** @internal */
@@ -91,7 +104,7 @@ export class Graph {
     for (const [key, value] of this.node(soul)) listener(key, value);
     if (!this.#listeners.has(soul)) this.#listeners.set(soul, new Set());
     this.#listeners.get(soul).add(listener);
-    this.#engine().gun.subscribe(soul);
+    this.#follow(soul);
     return () => {
       const listeners = this.#listeners.get(soul);
       listeners?.delete(listener);
@@ -101,13 +114,18 @@ export class Graph {
     };
   }
 
+  #follow(soul) {
+    this.#engine().gun.subscribe(soul, { isShared: true });
+    this.#engine().poke();
+  }
+
   /** @internal A new run follows what the former did. */
   resubscribe() {
-    for (const soul of this.#listeners.keys()) this.#engine().gun.subscribe(soul);
+    for (const soul of this.#listeners.keys()) this.#follow(soul);
   }
 
   /** @internal */
   changed(soul, key, value) {
-    for (const listener of this.#listeners.get(soul) ?? []) listener(key, value);
+    for (const listener of this.#listeners.get(soul) ?? []) listener(key, contentOf(soul, value));
   }
 }

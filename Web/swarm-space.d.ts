@@ -75,6 +75,10 @@ export declare class GraphNode implements AsyncIterable<{ key: string; value: Gu
 
 export declare class Graph {
   get(soul: string): GraphNode;
+  /** This member's own node: what is written there it signs, and nobody else writes. */
+  readonly own: GraphNode;
+  /** The node of a member, which only that member writes. */
+  user(peer: PeerID): GraphNode;
 }
 
 /** Why a message was not taken. */

@@ -216,12 +216,12 @@ export class Swarm {
 
   /** Fault injection for tests and demonstrations: what would take a path is dropped, both ways, until `unblock`. */
   block(path, peer) {
-    for (const member of this.#running().members.values()) if (!peer || member.peer === peer) member.blocked.add(path);
+    this.#running().block(path, peer);
   }
 
   /** Ends what `block` began. */
   unblock(path, peer) {
-    for (const member of this.#running().members.values()) if (!peer || member.peer === peer) member.blocked.delete(path);
+    this.#running().unblock(path, peer);
   }
 
   // The life of a page.

@@ -177,6 +177,31 @@ async def test_state_is_shared(chromium, make_tab: MakeTab, make_native: MakeNat
     assert await tab.page.evaluate("seen") == {"colour": "red", "size": 3}
 
 
+async def test_state_converges_with_no_relay_alive(chromium, supernode, make_tab: MakeTab, make_native: MakeNative) -> None:
+    """Over the members' own connections: between two tabs, and between a tab and a native member, either way; then the relay is back, knowing nothing."""
+    a, b, native = await make_tab(chromium, "a"), await make_tab(chromium, "b"), await make_native()
+    for one, other in ((a, b), (b, a), (a, native), (native, a), (b, native), (native, b)):
+        await on_path(one, other, "direct")
+    for tab in (a, b):
+        await tab.page.run('swarm.graph.get("board").on(() => {})')
+    await native.command(cmd="watch", soul="board")
+    await supernode.kill()
+    await a.page.run('swarm.graph.get("board").put({ "from a": 1 })')
+    await native.command(cmd="put", soul="board", key="from native", value=2)
+    await b.page.run('swarm.graph.get("board").put({ "from b": 3 })')
+    whole = {"from a": 1, "from native": 2, "from b": 3}
+    for key in ("from a", "from b"):
+        await native.log.wait("state", soul="board", key=key)
+    for tab in (a, b):
+        await tab.log.until(lambda tab=tab: {e["key"] for e in tab.log.matching("state", soul="board")} | {f"from {tab.name}"} == set(whole), 15, "all of it")
+        assert await tab.page.evaluate('swarm.graph.get("board").value') == whole
+
+    # A node of one's own is signed, and taken for that by native members.
+    await native.command(cmd="watch", soul=f"~{a.id}")
+    await a.page.run('swarm.graph.own.put({ status: "here" })')
+    await native.log.wait("state", soul=f"~{a.id}", key="status")
+
+
 async def test_the_page_cache_and_a_new_network(chromium, make_tab: MakeTab, make_native: MakeNative) -> None:
     """The browser puts the page away and brings it back: the same member, a new run; what was said meanwhile arrives. Then the network changes."""
     tab, native = await make_tab(chromium, "tab"), await make_native()

@@ -1,10 +1,15 @@
-// A GUN peer that writes and listens through any number of relays at once.
+// A GUN peer that writes and listens through any number of relays and members at once (docs/protocol.md, "Graph").
 //
-// Puts go out on every open link. A durable one is kept until a relay has it: sent again after a reconnect, and after a
-// silence, then with a query that reads it back, for relays do not acknowledge what they knew already.
+// Puts go out on every relay; a durable one is kept until a relay has it. A record goes to members who follow it and to nobody
+// else, is passed on only when it won over what was held, never back, and never between two who both say that they are
+// connected to each other. What a relay lacks of the souls that we share and follow it is given.
 
 import { randomBytes } from "../base/bytes.js";
 import { nodeOf, recordsOf, supersedes } from "./graph.js";
+import { contentHash } from "./hash.js";
+import { LinkState } from "./link-state.js";
+import { costOf } from "./member-queue.js";
+import { Outbox } from "./outbox.js";
 
 const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXZabcdefghijklmnopqrstuvwxyz";
 const randomID = () => Array.from(randomBytes(12), (byte) => ALPHABET[byte % ALPHABET.length]).join("");
@@ -13,78 +18,103 @@ const randomID = () => Array.from(randomBytes(12), (byte) => ALPHABET[byte % ALP
 const LIMITS = Object.freeze({
   frameCharacters: 4 << 20,
   batchCharacters: 64 << 10,
-  attempts: 4,
-  acknowledgementTimeout: 4_000,
-  acknowledgedLifetime: 60_000,
+  memberBatchCharacters: 16 << 10,
+  answerTimeout: 4_000,
   sent: 4_096,
   keysOfSoul: 10_000,
-  outbox: 4_096,
+  graphCharacters: 32 << 20,
   deferred: 512,
+  judged: 1_024,
   futureTolerance: 24 * 3_600_000,
   answersPerSecond: 50,
+  queriesPerSecond: 100,
+  followedByMember: 4_096,
+  neighbours: 256,
+  tellingDelay: 200,
 });
 
-const address = (soul, key) => JSON.stringify([soul, key]);
+/**
+ * A link is whatever takes text frames: `send(text)`; of a member also `hasRoom`.
+ * @typedef {{send: (text: string) => void, hasRoom?: boolean}} GraphLink
+ */
 
 export class GunClient {
-  /** @type {Set<import("../base/link.js").Link>} */
-  #open = new Set();
+  /** @type {Map<GraphLink, LinkState>} */
+  #links = new Map();
   /** What is held of the souls we follow or wrote to. @type {Map<string, Map<string, import("./graph.js").Entry>>} */
   #nodes = new Map();
+  #cost = 0;
   /** Souls that are followed; of a fleeting one only the states are held. @type {Map<string, {isFleeting: boolean}>} */
   #subscriptions = new Map();
-  #outbox = new Map();
+  /** The souls that members may have too. */
+  #shared = new Set();
+  /** Which members follow what. @type {Map<string, Map<GraphLink, {isNode: boolean, keys: Set<string>}>>} */
+  #followers = new Map();
+  #outbox = new Outbox();
   /** What our messages were for, by their id. */
   #sent = new Map();
   #pid = randomID();
   #deferred = new Set();
-  #answers = { tokens: LIMITS.answersPerSecond, at: 0 };
+  #judged = 0;
+  #tellAt = Infinity;
+  /** A link has closed since the neighbours were told. */
+  #hasLostLink = false;
   #changed;
   #wall;
   #now;
+  #rule;
 
   /**
    * @param {object} owner
    * @param {(soul: string, key: string, value: import("./graph.js").GunValue) => void} owner.changed someone else's write won
    * @param {() => number} owner.wall milliseconds since 1970
    * @param {() => number} owner.now milliseconds of a clock that never steps
+   * @param {(record: object, wall: number, lookup: (soul: string, key: string) => unknown) => boolean | Promise<boolean>} [owner.rule]
+   *   who may write what
    */
-  constructor({ changed, wall, now }) {
+  constructor({ changed, wall, now, rule = () => true }) {
     this.#changed = changed;
     this.#wall = wall;
     this.#now = now;
+    this.#rule = rule;
   }
 
+  /** Whether a relay is. */
   get isConnected() {
-    return this.#open.size > 0;
+    return this.#of("relay").length > 0;
   }
 
   /** How many durable puts no relay has acknowledged yet. */
   get unacknowledgedCount() {
-    let count = 0;
-    for (const entry of this.#outbox.values()) if (entry.acknowledgedAt === null) count += 1;
-    return count;
+    return this.#outbox.unacknowledgedCount;
+  }
+
+  #of(kind) {
+    return [...this.#links.keys()].filter((link) => this.#links.get(link).kind === kind);
   }
 
   // Links.
 
-  /** A relay is connected: it is asked for all we follow, and given what it may lack. */
-  linkOpened(link) {
-    this.#open.add(link);
-    const messages = [];
-    for (const soul of this.#subscriptions.keys()) messages.push(this.#query(soul));
-    for (const entry of this.#outbox.values()) {
-      if (!entry.acknowledgedBy.has(link)) messages.push(this.#putMessage(entry, link, 1));
-    }
+  /** A link is there: it is asked for all we follow; a relay is given what it may lack. @param {GraphLink} link */
+  linkOpened(link, kind = "relay") {
+    this.#links.set(link, new LinkState(kind, LIMITS));
+    this.#neighboursChanged();
+    const messages = kind === "member" ? [this.#greeting(link)] : [];
+    messages.push(...this.#allQueries(link));
+    if (kind === "relay") for (const entry of this.#outbox.lackedBy(link)) messages.push(this.#putMessage(entry, link, 1));
     this.#transmit(link, messages);
   }
 
   linkClosed(link) {
-    this.#open.delete(link);
-    for (const entry of this.#outbox.values()) entry.waiting.delete(link);
+    if (!this.#links.delete(link)) return;
+    this.#outbox.linkClosed(link);
+    for (const [soul, followers] of this.#followers) if (followers.delete(link) && !followers.size) this.#followers.delete(soul);
+    this.#hasLostLink = true;
+    this.#neighboursChanged();
   }
 
   #transmit(link, messages) {
+    const limit = this.#links.get(link)?.isMember ? LIMITS.memberBatchCharacters : LIMITS.batchCharacters;
     let batch = [];
     let size = 0;
     const flush = () => {
@@ -94,11 +124,41 @@ export class GunClient {
     };
     for (const message of messages) {
       const text = JSON.stringify(message);
-      if (size + text.length > LIMITS.batchCharacters) flush();
+      if (size + text.length > limit) flush();
       batch.push(text);
       size += text.length;
     }
     flush();
+  }
+
+  // Who is connected to whom.
+
+  #neighboursChanged() {
+    this.#tellAt = Math.min(this.#tellAt, this.#now() + LIMITS.tellingDelay);
+  }
+
+  /** The handshake, with the names of those we are connected to. */
+  #greeting(link) {
+    const others = [...this.#links].filter(([other, { pid }]) => other !== link && pid !== null);
+    const names = others.map(([, { pid }]) => pid).sort().slice(0, LIMITS.neighbours);
+    return { dam: "?", pid: this.#pid, ok: { "><": names }, "@": randomID(), "#": randomID() };
+  }
+
+  #tellNeighbours() {
+    this.#tellAt = Infinity;
+    for (const link of this.#of("member")) {
+      // Others took it that we had from the lost link what it gave them. They know better now, and what they did not pass
+      // on before is in their answers.
+      this.#transmit(link, [this.#greeting(link), ...(this.#hasLostLink ? this.#allQueries(link) : [])]);
+    }
+    this.#hasLostLink = false;
+  }
+
+  #areNeighbours(a, b) {
+    const [first, second] = [this.#links.get(a), this.#links.get(b)];
+    if (!first?.pid || !second?.pid || (!first.isMember && !second.isMember)) return false;
+    // Relays say nothing of members.
+    return (!first.isMember || first.neighbours.has(second.pid)) && (!second.isMember || second.neighbours.has(first.pid));
   }
 
   // Writing.
@@ -108,37 +168,35 @@ export class GunClient {
    * @param {string} soul
    * @param {Iterable<[string, import("./graph.js").GunValue]>} values
    * @param {number} state
-   * @param {boolean} isDurable whether to keep and repeat it until a relay has it
+   * @param {object} options
+   * @param {boolean} [options.isDurable] whether to keep and repeat it until a relay has it
+   * @param {boolean} [options.isShared] whether members may have the soul from now on
    */
-  put(soul, values, state, isDurable) {
+  put(soul, values, state, { isDurable = false, isShared = false } = {}) {
+    if (isShared) this.#shared.add(soul);
     const entries = [];
     for (const [key, value] of values) {
       const entry = { value, state };
       if (isDurable && !this.#merge(soul, key, entry)) continue;
       entries.push([key, entry]);
-      if (isDurable) this.#keep(soul, key, entry);
+      if (isDurable) this.#outbox.add(soul, key, entry);
+      this.#forward(soul, key, null);
     }
     if (!entries.length) return;
     const id = randomID();
-    if (isDurable) this.#remember(id, { kind: "put", addresses: entries.map(([key]) => address(soul, key)), state });
+    if (isDurable) this.#remember(id, { kind: "put", soul, keys: entries.map(([key]) => key), state });
     const text = JSON.stringify({ put: { [soul]: nodeOf(soul, entries) }, "#": id });
-    for (const link of this.#open) link.send(text);
+    for (const link of this.#of("relay")) {
+      link.send(text);
+      if (isDurable) for (const [key] of entries) this.#outbox.sent(soul, key, link, this.#now());
+    }
   }
 
-  #keep(soul, key, { value, state }) {
-    const name = address(soul, key);
-    this.#outbox.delete(name);
-    const waiting = new Map();
-    for (const link of this.#open) waiting.set(link, { attempts: 1, due: this.#now() + LIMITS.acknowledgementTimeout });
-    this.#outbox.set(name, { soul, key, value, state, waiting, acknowledgedBy: new Set(), acknowledgedAt: null });
-    if (this.#outbox.size > LIMITS.outbox) this.#outbox.delete(this.#outbox.keys().next().value);
-  }
-
-  #putMessage(entry, link, attempts) {
+  #putMessage({ soul, key, value, state }, link, attempts) {
     const id = randomID();
-    this.#remember(id, { kind: "put", addresses: [address(entry.soul, entry.key)], state: entry.state });
-    entry.waiting.set(link, { attempts, due: this.#now() + LIMITS.acknowledgementTimeout * 2 ** (attempts - 1) });
-    return { put: { [entry.soul]: nodeOf(entry.soul, [[entry.key, entry]]) }, "#": id };
+    this.#remember(id, { kind: "put", soul, keys: [key], state });
+    this.#outbox.sent(soul, key, link, this.#now(), attempts);
+    return { put: { [soul]: nodeOf(soul, [[key, { value, state }]]) }, "#": id };
   }
 
   #remember(id, what) {
@@ -146,58 +204,74 @@ export class GunClient {
     if (this.#sent.size > LIMITS.sent) this.#sent.delete(this.#sent.keys().next().value);
   }
 
-  #acknowledge(name, state, link) {
-    const entry = this.#outbox.get(name);
-    if (!entry || entry.state !== state) return;
-    entry.waiting.delete(link);
-    entry.acknowledgedBy.add(link);
-    entry.acknowledgedAt ??= this.#now();
-  }
-
   // Time.
 
   /** When {@link handleTimeout} is due. */
   get nextTimeout() {
-    let next = Infinity;
-    for (const entry of this.#outbox.values()) {
-      for (const { due } of entry.waiting.values()) next = Math.min(next, due);
-      if (entry.acknowledgedAt !== null) next = Math.min(next, entry.acknowledgedAt + LIMITS.acknowledgedLifetime);
-    }
+    let next = Math.min(this.#tellAt, this.#outbox.nextTimeout);
+    for (const { repairs } of this.#links.values()) next = Math.min(next, repairs.nextTimeout);
     return next;
   }
 
   handleTimeout() {
     const now = this.#now();
-    for (const [name, entry] of this.#outbox) {
-      for (const [link, { attempts, due }] of entry.waiting) {
-        if (now < due) continue;
-        entry.waiting.delete(link);
-        // If the relay has it, it will say nothing to the repetition: therefore the query.
-        if (attempts < LIMITS.attempts) {
-          this.#transmit(link, [this.#putMessage(entry, link, attempts + 1), this.#query(entry.soul, entry.key)]);
-        }
-      }
-      const isOld = entry.acknowledgedAt !== null && now >= entry.acknowledgedAt + LIMITS.acknowledgedLifetime;
-      if (isOld && entry.waiting.size === 0) this.#outbox.delete(name);
+    for (const { entry, link, attempts } of this.#outbox.takeDue(now)) {
+      // If the relay has it, it will say nothing to the repetition: therefore the query.
+      this.#transmit(link, [this.#putMessage(entry, link, attempts), this.#query(entry.soul, entry.key)]);
     }
+    for (const [link, { repairs }] of this.#links) for (const [soul, keys] of repairs.takeDue(now)) this.#repair(link, soul, keys);
+    if (now >= this.#tellAt) this.#tellNeighbours();
+  }
+
+  #repair(link, soul, keys) {
+    const node = this.#nodes.get(soul);
+    const entries = keys.filter((key) => node?.has(key)).map((key) => [key, node.get(key)]);
+    this.#transmit(link, entries.map((entry) => ({ put: { [soul]: nodeOf(soul, [entry]) }, "#": randomID() })));
   }
 
   // Listening.
 
-  /** @param {string} soul @param {{isFleeting?: boolean}} [options] fleeting: values are passed on and not held */
-  subscribe(soul, { isFleeting = false } = {}) {
+  /**
+   * @param {string} soul
+   * @param {{isFleeting?: boolean, isShared?: boolean}} [options] fleeting: values are passed on and not held; shared: members
+   *   are asked, and may have it
+   */
+  subscribe(soul, { isFleeting = false, isShared = false } = {}) {
     if (this.#subscriptions.has(soul)) return;
     this.#subscriptions.set(soul, { isFleeting });
-    this.refresh(soul);
+    if (isShared) this.#shared.add(soul);
+    for (const link of this.#links.keys()) this.#transmit(link, this.#queriesFor(soul, link));
   }
 
   unsubscribe(soul) {
-    if (this.#subscriptions.delete(soul)) this.#nodes.delete(soul);
+    // What members may have is held until there is no room for it.
+    if (this.#subscriptions.delete(soul) && !this.#shared.has(soul)) this.#forget(soul);
   }
 
   /** Asks every relay again for a soul: some lose track of a subscription. @param {string} soul */
   refresh(soul) {
-    for (const link of this.#open) this.#transmit(link, [this.#query(soul)]);
+    for (const link of this.#of("relay")) this.#transmit(link, this.#queriesFor(soul, link));
+  }
+
+  #allQueries(link) {
+    return [...this.#subscriptions.keys()].flatMap((soul) => this.#queriesFor(soul, link));
+  }
+
+  #queriesFor(soul, link) {
+    const state = this.#links.get(link);
+    const isShared = this.#shared.has(soul);
+    if (state.isMember && !isShared) return [];
+    const query = this.#query(soul);
+    const node = this.#nodes.get(soul);
+    if (state.isMember) {
+      // A member that has the same need not send it. A relay that has the same would not answer at all.
+      if (node?.size) query["##"] = contentHash(soul, node);
+    } else if (isShared) {
+      const keys = [...(node?.keys() ?? [])].filter((key) => !this.#outbox.has(soul, key));
+      state.repairs.asked(soul, keys, this.#now() + LIMITS.answerTimeout);
+      this.#remember(query["#"], { kind: "query", soul });
+    }
+    return [query];
   }
 
   #query(soul, key) {
@@ -209,11 +283,16 @@ export class GunClient {
     return [...(this.#nodes.get(soul) ?? [])].map(([key, { value }]) => [key, value]);
   }
 
+  /** What is held of a key. @returns {import("./graph.js").Entry | undefined} */
+  entry(soul, key) {
+    return this.#nodes.get(soul)?.get(key);
+  }
+
   // Receiving.
 
-  /** @param {import("../base/link.js").Link} link @param {string} frame */
+  /** @param {GraphLink} link @param {string} frame */
   receive(link, frame) {
-    if (frame.length > LIMITS.frameCharacters || !/^\s*[{[]/.test(frame)) return;
+    if (!this.#links.has(link) || frame.length > LIMITS.frameCharacters || !/^\s*[{[]/.test(frame)) return;
     let parsed;
     try {
       parsed = JSON.parse(frame);
@@ -226,13 +305,10 @@ export class GunClient {
   }
 
   #handle(message, link) {
-    if (message.dam !== undefined) {
-      // The accepting side greets; we say who we are. No other control message of a stranger is obeyed.
-      if (message.dam === "?" && message["@"] === undefined) {
-        this.#transmit(link, [{ dam: "?", pid: this.#pid, "@": message["#"], "#": randomID() }]);
-      }
-      return;
-    }
+    // Sending closes a link that is dead.
+    const state = this.#links.get(link);
+    if (!state) return;
+    if (message.dam !== undefined) return this.#greeted(message, link, state);
     if (message.put) {
       try {
         for (const record of recordsOf(message.put)) this.#take(record, link);
@@ -240,37 +316,64 @@ export class GunClient {
         return;
       }
     }
-    if (message["@"] !== undefined) this.#answered(message, link);
-    else if (message.get) this.#answer(message, link);
+    if (message["@"] !== undefined) this.#answered(message, link, state);
+    else if (message.get && state.isMember) this.#follow(message, link, state);
+    else if (message.get) this.#answer(message, link, state);
   }
 
-  #answered(message, link) {
+  /** No other control message of a stranger is obeyed. */
+  #greeted({ dam, pid, ok, "@": answered, "#": id }, link, state) {
+    if (dam !== "?") return;
+    if (typeof pid === "string" && pid !== state.pid) {
+      state.pid = pid;
+      this.#neighboursChanged();
+    }
+    const names = ok?.["><"];
+    if (state.isMember && Array.isArray(names)) {
+      state.neighbours = new Set(names.slice(0, LIMITS.neighbours).filter((name) => typeof name === "string"));
+    }
+    // Who was called greets; we say who we are.
+    if (answered === undefined) this.#transmit(link, [{ dam: "?", pid: this.#pid, "@": id, "#": randomID() }]);
+  }
+
+  #answered(message, link, state) {
     const what = this.#sent.get(message["@"]);
     if (what?.kind === "put" && message.err === undefined && message.ok !== undefined) {
-      for (const name of what.addresses) this.#acknowledge(name, what.state, link);
+      for (const key of what.keys) this.#outbox.acknowledge(what.soul, key, what.state, link, this.#now());
     }
+    // The parts of an answer come one after another.
+    if (what?.kind === "query" && !message["%"]) state.repairs.answered(what.soul, this.#now());
   }
 
-  #take({ soul, key, value, state }, link) {
-    const kept = this.#outbox.get(address(soul, key));
-    if (kept && kept.state === state) this.#acknowledge(address(soul, key), state, link);
-    const isFollowed = this.#subscriptions.has(soul);
-    if (!isFollowed && !this.#nodes.get(soul)?.has(key)) return;
+  #take(record, link) {
+    const { soul, key, value, state } = record;
+    if (this.#links.get(link)?.kind === "relay") this.#outbox.acknowledge(soul, key, state, link, this.#now());
+    const held = this.entry(soul, key);
+    if (!held || !supersedes(held, record)) this.#links.get(link)?.repairs.has(soul, key);
+    if (!this.#subscriptions.has(soul) && !held) return;
     const ahead = state - this.#wall();
-    if (ahead > 0) {
-      this.#defer({ soul, key, value, state }, link, ahead);
-    } else if (this.#merge(soul, key, { value, state })) {
-      if (kept && kept.state < state) this.#outbox.delete(address(soul, key));
-      if (isFollowed) this.#changed(soul, key, value);
-    }
+    if (ahead > 0) return this.#defer(record, link, ahead);
+    if (!supersedes(record, held)) return;
+    const verdict = this.#rule(record, this.#wall(), (of, name) => this.entry(of, name)?.value);
+    if (typeof verdict === "boolean") return verdict && this.#accept(record, link);
+    // Signatures take their time; other records are taken meanwhile.
+    if (this.#judged >= LIMITS.judged) return;
+    this.#judged += 1;
+    verdict.then((isAllowed) => isAllowed && this.#accept(record, link)).finally(() => (this.#judged -= 1));
+  }
+
+  #accept({ soul, key, value, state }, link) {
+    if (!this.#merge(soul, key, { value, state })) return;
+    this.#outbox.supersede(soul, key, state);
+    this.#forward(soul, key, link);
+    if (this.#subscriptions.has(soul)) this.#changed(soul, key, value);
   }
 
   /** What is ahead of our clock waits until the clock has come there (HAM). */
   #defer(record, link, ahead) {
     const name = JSON.stringify(record);
-    const held = this.#nodes.get(record.soul)?.get(record.key);
     if (ahead > LIMITS.futureTolerance || this.#deferred.size >= LIMITS.deferred || this.#deferred.has(name)) return;
-    if (!supersedes(record, held)) return;
+    if (!supersedes(record, this.entry(record.soul, record.key))) return;
     this.#deferred.add(name);
     setTimeout(() => {
       this.#deferred.delete(name);
@@ -285,31 +388,104 @@ export class GunClient {
     // The value of a fleeting entry is not held: of two equal states the first counts.
     if (isFleeting ? held && entry.state <= held.state : !supersedes(entry, held)) return false;
     if (!node) this.#nodes.set(soul, (node = new Map()));
-    node.delete(key);
-    node.set(key, isFleeting ? { value: null, state: entry.state } : entry);
-    if (node.size > LIMITS.keysOfSoul) node.delete(node.keys().next().value);
+    if (held) this.#drop(node, key);
+    const kept = isFleeting ? { value: null, state: entry.state } : entry;
+    node.set(key, kept);
+    this.#cost += costOf(key, kept);
+    if (node.size > LIMITS.keysOfSoul) this.#drop(node, node.keys().next().value);
+    if (this.#cost > LIMITS.graphCharacters) this.#makeRoom();
     return true;
   }
 
+  #drop(node, key) {
+    this.#cost -= costOf(key, node.get(key));
+    node.delete(key);
+  }
+
+  #forget(soul) {
+    const node = this.#nodes.get(soul);
+    if (!node) return;
+    for (const key of [...node.keys()]) this.#drop(node, key);
+    this.#nodes.delete(soul);
+  }
+
+  /** Nodes that are not followed go first; then keys of those that are, the oldest first. */
+  #makeRoom() {
+    for (const soul of [...this.#nodes.keys()]) {
+      if (this.#cost <= LIMITS.graphCharacters) return;
+      if (!this.#subscriptions.has(soul) && !this.#outbox.holdsSoul(soul)) this.#forget(soul);
+    }
+    for (const node of this.#nodes.values()) {
+      for (const key of node.keys()) {
+        if (this.#cost <= LIMITS.graphCharacters) return;
+        this.#drop(node, key);
+      }
+    }
+  }
+
+  // Members.
+
+  /** Gives what has won to all who should have it and may not. @param {GraphLink | null} source where it came from */
+  #forward(soul, key, source) {
+    if (!this.#shared.has(soul)) return;
+    for (const [link, { isNode, keys }] of this.#followers.get(soul) ?? []) {
+      if ((!isNode && !keys.has(key)) || link === source || this.#areNeighbours(source, link)) continue;
+      this.#links.get(link).queue.addRecord(soul, key);
+      queueMicrotask(() => this.memberHasRoom(link));
+    }
+    if (!source || !this.#subscriptions.has(soul)) return;
+    for (const link of this.#of("relay")) {
+      if (link !== source && !this.#areNeighbours(source, link)) this.#links.get(link).repairs.owe(soul, key, this.#now());
+    }
+  }
+
+  /** A member's query: it follows that from now on, and is answered. */
+  #follow(message, link, state) {
+    const { "#": soul, ".": key } = message.get;
+    const id = message["#"];
+    if (typeof id !== "string" || !state.queries.take(this.#now())) return;
+    const isName = typeof soul === "string" && (key === undefined || key === "" || typeof key === "string");
+    const query = { id, hash: typeof message["##"] === "number" ? message["##"] : undefined };
+    if (isName) {
+      Object.assign(query, { soul, key: key || undefined });
+      this.#addFollower(soul, key || undefined, link, state);
+    }
+    state.queue.addAnswer(query, LIMITS.followedByMember);
+    this.memberHasRoom(link);
+  }
+
+  #addFollower(soul, key, link, state) {
+    if (state.followed >= LIMITS.followedByMember) return;
+    if (!this.#followers.has(soul)) this.#followers.set(soul, new Map());
+    const followers = this.#followers.get(soul);
+    if (!followers.has(link)) followers.set(link, { isNode: false, keys: new Set() });
+    const followed = followers.get(link);
+    if (key === undefined ? followed.isNode : followed.keys.has(key)) return;
+    if (key === undefined) followed.isNode = true;
+    else followed.keys.add(key);
+    state.followed += 1;
+  }
+
+  /** Sends a member what there is for it, as far as its channel has room. @param {GraphLink} link */
+  memberHasRoom(link) {
+    const state = this.#links.get(link);
+    if (!state?.isMember) return;
+    const held = (soul) => (this.#shared.has(soul) ? this.#nodes.get(soul) : undefined);
+    while (!state.queue.isEmpty && link.hasRoom) {
+      const message = state.queue.next(held);
+      if (message) this.#transmit(link, [{ ...message, "#": randomID() }]);
+    }
+  }
+
   /** Relays pass on queries for what they do not have. What we do not hold we leave to others. */
-  #answer(message, link) {
+  #answer(message, link, state) {
     const { "#": soul, ".": key } = message.get;
     if (typeof soul !== "string" || this.#subscriptions.get(soul)?.isFleeting) return;
     const node = this.#nodes.get(soul);
     let entries = [];
     if (key === undefined || key === "") entries = [...(node ?? [])];
     else if (typeof key === "string" && node?.has(key)) entries = [[key, node.get(key)]];
-    if (!entries.length || !this.#mayAnswer()) return;
+    if (!entries.length || !state.answers.take(this.#now())) return;
     this.#transmit(link, [{ put: { [soul]: nodeOf(soul, entries) }, "@": message["#"], "#": randomID() }]);
-  }
-
-  #mayAnswer() {
-    const now = this.#now();
-    const earned = ((now - this.#answers.at) / 1_000) * LIMITS.answersPerSecond;
-    this.#answers.tokens = Math.min(LIMITS.answersPerSecond, this.#answers.tokens + earned);
-    this.#answers.at = now;
-    if (this.#answers.tokens < 1) return false;
-    this.#answers.tokens -= 1;
-    return true;
   }
 }

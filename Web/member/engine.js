@@ -4,6 +4,7 @@ import { Refusal } from "../base/bytes.js";
 import { Link } from "../base/link.js";
 import { GunClient } from "../gun/client.js";
 import { StateClock } from "../gun/graph.js";
+import { mayBeWritten, ownerOf, signedText } from "../gun/user-space.js";
 import { SessionKey } from "../sealing/keys.js";
 import { cutName } from "../sealing/presence.js";
 import { byePacket } from "../session/frame.js";
@@ -82,6 +83,7 @@ export class Engine {
     engine.mesh = new Mesh(engine, parts.forwards);
     engine.gun = new GunClient({
       changed: (soul, key, value) => engine.#changed(soul, key, value), wall: () => engine.wall(), now: () => engine.now(),
+      rule: mayBeWritten,
     });
     const { sessions, got } = restore(await parts.store.read());
     for (const [peer, kept] of sessions) {
@@ -97,7 +99,7 @@ export class Engine {
       const link = new Link(url, "relay", {
         opened: () => this.#relayOpened(link),
         closed: () => this.#relayClosed(link),
-        frame: (frame) => this.gun.receive(link, frame),
+        frame: (frame) => this.graphFrame(link, frame),
       });
       this.relays.push(link);
     }
@@ -477,12 +479,54 @@ export class Engine {
     this.inTurn(member, () => this.sendSignal(member, datagram));
   }
 
+  // Fault injection.
+
+  block(path, peer) {
+    this.#setBlocked(peer, ({ blocked }) => blocked.add(path));
+  }
+
+  unblock(path, peer) {
+    this.#setBlocked(peer, ({ blocked }) => blocked.delete(path));
+  }
+
+  #setBlocked(peer, body) {
+    for (const member of this.members.values()) {
+      if (peer && member.peer !== peer) continue;
+      body(member);
+      this.signaling.holdGraph(member);
+    }
+  }
+
   // Shared state.
 
-  /** @param {string} soul @param {[string, import("../gun/graph.js").GunValue][]} values */
-  put(soul, values) {
-    this.gun.put(soul, values, this.#applicationStates.next(this.wall()), true);
+  /** @param {import("../gun/client.js").GraphLink} link @param {string} text */
+  graphFrame(link, text) {
+    this.gun.receive(link, text);
     this.poke();
+  }
+
+  /**
+   * Writes keys of a node; in a node of our own they are signed first, which takes a moment.
+   * @param {string} soul @param {[string, import("../gun/graph.js").GunValue][]} values
+   * @param {(written: [string, import("../gun/graph.js").GunValue][]) => void} done when they are in the graph
+   */
+  put(soul, values, done) {
+    const owner = ownerOf(soul);
+    if (owner !== null && owner !== this.peerID) throw new TypeError("this node is another's: only its owner writes there");
+    let state = this.#applicationStates.next(this.wall());
+    // A write wins over what its writer could see, whatever the clocks.
+    for (const [key] of values) {
+      const held = this.gun.entry(soul, key);
+      if (held && held.state >= state) state = held.state + 0.001;
+    }
+    const write = (written) => {
+      this.gun.put(soul, written, state, { isDurable: true, isShared: true });
+      this.poke();
+      done(written);
+    };
+    if (owner === null) return write(values);
+    const sign = async ([key, value]) => [key, await signedText(value, { soul, key, state }, this.identity)];
+    Promise.all(values.map(sign)).then(write).catch((error) => this.warn(error.message));
   }
 
   // The end.

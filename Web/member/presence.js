@@ -85,7 +85,7 @@ export class Presence {
   async publish() {
     const { gun, topic, mesh, isLeaving } = this.#engine;
     const [record, tag, soul] = await Promise.all([this.sealed(), this.tag(), topic.presenceSoul(dayOf(this.#engine.wall()))]);
-    gun.put(soul, [[tag, base64url(record)]], this.#states.next(this.#engine.wall() - STATE_LAG), true);
+    gun.put(soul, [[tag, base64url(record)]], this.#states.next(this.#engine.wall() - STATE_LAG), { isDurable: true });
     if (!isLeaving) mesh.tellPresence(record);
   }
 

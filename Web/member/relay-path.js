@@ -35,7 +35,7 @@ export class RelayPath {
     }
     const [soul, tag] = await Promise.all([engine.topic.inboxSoul(member.peer, day), engine.presence.tag()]);
     const { slot, state } = member.slots.take(engine.now(), engine.wall());
-    engine.gun.put(soul, [[`${tag}/${slot}`, base64url(content)]], state, false);
+    engine.gun.put(soul, [[`${tag}/${slot}`, base64url(content)]], state);
   }
 
   /** Sets what we left in a member's inbox to `null`. */
@@ -44,7 +44,7 @@ export class RelayPath {
     const { slots, state } = member.slots.clear(engine.wall());
     if (!slots.length) return;
     const [soul, tag] = await Promise.all([engine.topic.inboxSoul(member.peer, member.inboxDay), engine.presence.tag()]);
-    engine.gun.put(soul, slots.map((slot) => [`${tag}/${slot}`, null]), state, false);
+    engine.gun.put(soul, slots.map((slot) => [`${tag}/${slot}`, null]), state);
   }
 
   /** @param {string} characters base64url, from our inbox soul */

@@ -131,6 +131,17 @@ export class Signaling {
         this.#notePath(c);
         this.#engine.pump(member);
       }),
+      graphOpened: (c) => this.#withMember(c, (member) => {
+        if (member.blocked.has("direct")) c.graph.hold();
+        this.#engine.gun.linkOpened(c.graph, "member");
+        this.#engine.poke();
+      }),
+      graphFrame: (c, text) => this.#engine.graphFrame(c.graph, text),
+      graphWritable: (c) => this.#engine.gun.memberHasRoom(c.graph),
+      graphClosed: (c) => {
+        if (c.graph) this.#engine.gun.linkClosed(c.graph);
+        this.#engine.poke();
+      },
       candidates: (c, ufrag, candidates) => this.#withMember(c, (member) => {
         this.#say(member, { kind: Kind.candidates, connection: c.id, ufrag, candidates });
       }),
@@ -215,6 +226,13 @@ export class Signaling {
       // All that is not acknowledged goes out again on another path.
       if (!connection.send(packet)) return this.#ended(connection);
     }
+  }
+
+  /** Fault injection: the graph's channel stands still while the direct path is blocked. */
+  holdGraph(member) {
+    const { graph } = this.openConnection(member) ?? {};
+    if (member.blocked.has("direct")) graph?.hold();
+    else graph?.release();
   }
 
   /** Gives the connection with a member up; the deciding side tries another later. */

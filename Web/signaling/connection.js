@@ -1,6 +1,10 @@
-// One peer connection, offered or answered: an RTCPeerConnection with the one channel that carries a session.
+// One peer connection, offered or answered: an RTCPeerConnection with the channel that carries a session, and the one that
+// carries the graph.
 
 const CHANNEL_LABEL = "swarm-space";
+const GRAPH_LABEL = "gun";
+/** Above how many waiting bytes a member is given nothing more of the graph, and at how many again. */
+const GRAPH_QUEUE = { high: 256 * 1024, low: 64 * 1024 };
 /** How much the channel's queue takes before packets wait in the session, in bytes. */
 export const CHANNEL_QUEUE = 256 * 1024;
 /** How long a description waits for candidates, in milliseconds: those of this host are there at once. */
@@ -12,10 +16,52 @@ const MOST_CANDIDATES = 32;
 /** What tells one candidate line from another: the words up to the port. @param {string} line */
 const candidateKey = (line) => line.replace(/^a=/, "").split(" ").slice(0, 6).join(" ");
 
+/** The channel that carries the graph: a link of {@link import("../gun/client.js").GunClient}. */
+class GraphChannel {
+  #channel;
+  /** What waits while the path is blocked, as frames lost on the way would: SCTP repeats them. @type {(() => void)[] | null} */
+  #held = null;
+
+  constructor(channel) {
+    this.#channel = channel;
+  }
+
+  get hasRoom() {
+    return this.#channel.readyState === "open" && this.#channel.bufferedAmount <= GRAPH_QUEUE.high;
+  }
+
+  send(text) {
+    this.orLater(() => {
+      // What a channel that is closing does not take is lost with it.
+      if (this.#channel.readyState === "open") this.#channel.send(text);
+    });
+  }
+
+  /** Does something now, or when the path is no longer blocked. */
+  orLater(body) {
+    if (this.#held) this.#held.push(body);
+    else body();
+  }
+
+  hold() {
+    this.#held ??= [];
+  }
+
+  release() {
+    const held = this.#held ?? [];
+    this.#held = null;
+    for (const body of held) body();
+  }
+}
+
 export class Connection {
   #rtc;
   /** @type {RTCDataChannel | null} */
   #channel = null;
+  /** @type {RTCDataChannel | null} */
+  #graphChannel = null;
+  #isOfferer = false;
+  #isOpened = false;
   #handlers;
   #operations = Promise.resolve();
   #isClosed = false;
@@ -35,6 +81,10 @@ export class Connection {
    * @param {(c: Connection) => void} handlers.ended the far end closed it, or it cannot go on
    * @param {(c: Connection) => void} handlers.writable the queue has room again
    * @param {(c: Connection) => void} handlers.healed
+   * @param {(c: Connection) => void} handlers.graphOpened
+   * @param {(c: Connection, text: string) => void} handlers.graphFrame
+   * @param {(c: Connection) => void} handlers.graphWritable
+   * @param {(c: Connection) => void} handlers.graphClosed
    * @param {(c: Connection, ufrag: string, lines: string[]) => void} handlers.candidates
    */
   constructor(id, peer, configuration, handlers) {
@@ -45,10 +95,13 @@ export class Connection {
     this.expiresAt = Infinity;
     /** Since when ICE says that the path is silent. @type {number | null} */
     this.brokenSince = null;
+    /** The graph's channel, while it is open. @type {GraphChannel | null} */
+    this.graph = null;
     this.#handlers = handlers;
     const rtc = (this.#rtc = new RTCPeerConnection(configuration));
     rtc.ondatachannel = ({ channel }) => {
       if (channel.label === CHANNEL_LABEL) this.#take(channel);
+      else if (channel.label === GRAPH_LABEL) this.#takeGraph(channel);
     };
     rtc.onicecandidate = ({ candidate }) => {
       if (!candidate?.candidate || this.#isClosed) return;
@@ -80,13 +133,43 @@ export class Connection {
     this.#channel = channel;
     channel.binaryType = "arraybuffer";
     channel.bufferedAmountLowThreshold = CHANNEL_QUEUE / 4;
-    channel.onopen = () => this.#isClosed || this.#handlers.opened(this);
+    channel.onopen = () => this.#opened();
     channel.onmessage = ({ data }) => {
       if (!this.#isClosed && data instanceof ArrayBuffer) this.#handlers.packet(this, new Uint8Array(data));
     };
     channel.onclose = () => this.#isClosed || this.#handlers.ended(this);
     channel.onbufferedamountlow = () => this.#isClosed || this.#handlers.writable(this);
-    if (channel.readyState === "open") this.#handlers.opened(this);
+    if (channel.readyState === "open") this.#opened();
+  }
+
+  #opened() {
+    if (this.#isClosed || this.#isOpened) return;
+    this.#isOpened = true;
+    this.#handlers.opened(this);
+    // Whoever made the offer opens the graph's channel beside it.
+    if (this.#isOfferer && !this.#isClosed) this.#takeGraph(this.#rtc.createDataChannel(GRAPH_LABEL));
+  }
+
+  #takeGraph(channel) {
+    if (this.#graphChannel || this.#isClosed) return channel.close();
+    this.#graphChannel = channel;
+    channel.bufferedAmountLowThreshold = GRAPH_QUEUE.low;
+    const opened = () => {
+      if (this.#isClosed || this.graph) return;
+      this.graph = new GraphChannel(channel);
+      this.#handlers.graphOpened(this);
+    };
+    channel.onopen = opened;
+    channel.onmessage = ({ data }) => {
+      opened(); // it may speak before it says that it is open
+      if (typeof data === "string") this.graph?.orLater(() => this.#isClosed || this.#handlers.graphFrame(this, data));
+    };
+    channel.onbufferedamountlow = () => this.#isClosed || this.#handlers.graphWritable(this);
+    channel.onclose = () => {
+      this.#handlers.graphClosed(this);
+      this.graph = null;
+    };
+    if (channel.readyState === "open") opened();
   }
 
   /** One after the other: descriptions of one connection must not overtake each other. */
@@ -98,7 +181,10 @@ export class Connection {
 
   /** @param {{isRestart?: boolean}} [options] @returns {Promise<string>} the SDP */
   offer({ isRestart = false } = {}) {
-    if (!this.#channel) this.#take(this.#rtc.createDataChannel(CHANNEL_LABEL));
+    if (!this.#channel) {
+      this.#isOfferer = true;
+      this.#take(this.#rtc.createDataChannel(CHANNEL_LABEL));
+    }
     return this.#inTurn(async () => this.#describe(await this.#rtc.createOffer({ iceRestart: isRestart })));
   }
 
@@ -208,6 +294,8 @@ export class Connection {
     if (this.#isClosed) return;
     this.#isClosed = true;
     clearTimeout(this.#trickle);
+    this.#handlers.graphClosed(this);
+    this.graph = null;
     this.#rtc.close();
   }
 }
