@@ -25,6 +25,8 @@ export interface Peer {
   /** What it calls itself; anything. */
   name: string;
   path: Path;
+  /** On a mesh path: the member that passes on. */
+  through: PeerID | null;
   /** Milliseconds; `null` before it was measured. */
   rtt: number | null;
   /** Bytes that wait for its acknowledgement. */

@@ -195,10 +195,11 @@ export class Swarm {
   /** The members a session is up with. */
   get peers() {
     const peers = [];
-    for (const { peer, name, session, isAnnounced } of this.#engine?.members.values() ?? []) {
+    for (const { peer, name, session, mesh, isAnnounced } of this.#engine?.members.values() ?? []) {
       if (!isAnnounced || !session.path) continue;
       const rtt = session.paths[session.carrier].smoothedRTT;
-      peers.push({ id: peer, name, path: session.path, rtt, backlog: session.outbound.bytes });
+      const through = session.path === "mesh" ? mesh.forwarder : null;
+      peers.push({ id: peer, name, path: session.path, through, rtt, backlog: session.outbound.bytes });
     }
     return peers.sort((a, b) => (a.id < b.id ? -1 : 1));
   }

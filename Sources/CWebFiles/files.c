@@ -118,42 +118,45 @@ static const uint8_t file_37[] = {
 #embed "../../Web/sealing/presence.js"
 };
 static const uint8_t file_38[] = {
-#embed "../../Web/sealing/signal.js"
+#embed "../../Web/sealing/session-cipher.js"
 };
 static const uint8_t file_39[] = {
-#embed "../../Web/sealing/topic.js"
+#embed "../../Web/sealing/signal.js"
 };
 static const uint8_t file_40[] = {
-#embed "../../Web/session/frame.js"
+#embed "../../Web/sealing/topic.js"
 };
 static const uint8_t file_41[] = {
-#embed "../../Web/session/inbound.js"
+#embed "../../Web/session/frame.js"
 };
 static const uint8_t file_42[] = {
-#embed "../../Web/session/outbound.js"
+#embed "../../Web/session/inbound.js"
 };
 static const uint8_t file_43[] = {
-#embed "../../Web/session/path-state.js"
+#embed "../../Web/session/outbound.js"
 };
 static const uint8_t file_44[] = {
-#embed "../../Web/session/session.js"
+#embed "../../Web/session/path-state.js"
 };
 static const uint8_t file_45[] = {
-#embed "../../Web/signaling/connection.js"
+#embed "../../Web/session/session.js"
 };
 static const uint8_t file_46[] = {
-#embed "../../Web/signaling/negotiation.js"
+#embed "../../Web/signaling/connection.js"
 };
 static const uint8_t file_47[] = {
-#embed "../../Web/storage/slot.js"
+#embed "../../Web/signaling/negotiation.js"
 };
 static const uint8_t file_48[] = {
-#embed "../../Web/storage/store.js"
+#embed "../../Web/storage/slot.js"
 };
 static const uint8_t file_49[] = {
-#embed "../../Web/swarm-space.js"
+#embed "../../Web/storage/store.js"
 };
 static const uint8_t file_50[] = {
+#embed "../../Web/swarm-space.js"
+};
+static const uint8_t file_51[] = {
 #embed "../../Web/tracker/client.js"
 };
 
@@ -196,19 +199,20 @@ static const struct web_file files[] = {
     {"/sealing/hpke.js", file_35, sizeof file_35},
     {"/sealing/keys.js", file_36, sizeof file_36},
     {"/sealing/presence.js", file_37, sizeof file_37},
-    {"/sealing/signal.js", file_38, sizeof file_38},
-    {"/sealing/topic.js", file_39, sizeof file_39},
-    {"/session/frame.js", file_40, sizeof file_40},
-    {"/session/inbound.js", file_41, sizeof file_41},
-    {"/session/outbound.js", file_42, sizeof file_42},
-    {"/session/path-state.js", file_43, sizeof file_43},
-    {"/session/session.js", file_44, sizeof file_44},
-    {"/signaling/connection.js", file_45, sizeof file_45},
-    {"/signaling/negotiation.js", file_46, sizeof file_46},
-    {"/storage/slot.js", file_47, sizeof file_47},
-    {"/storage/store.js", file_48, sizeof file_48},
-    {"/swarm-space.js", file_49, sizeof file_49},
-    {"/tracker/client.js", file_50, sizeof file_50},
+    {"/sealing/session-cipher.js", file_38, sizeof file_38},
+    {"/sealing/signal.js", file_39, sizeof file_39},
+    {"/sealing/topic.js", file_40, sizeof file_40},
+    {"/session/frame.js", file_41, sizeof file_41},
+    {"/session/inbound.js", file_42, sizeof file_42},
+    {"/session/outbound.js", file_43, sizeof file_43},
+    {"/session/path-state.js", file_44, sizeof file_44},
+    {"/session/session.js", file_45, sizeof file_45},
+    {"/signaling/connection.js", file_46, sizeof file_46},
+    {"/signaling/negotiation.js", file_47, sizeof file_47},
+    {"/storage/slot.js", file_48, sizeof file_48},
+    {"/storage/store.js", file_49, sizeof file_49},
+    {"/swarm-space.js", file_50, sizeof file_50},
+    {"/tracker/client.js", file_51, sizeof file_51},
 };
 
 size_t web_file_count(void) { return sizeof files / sizeof files[0]; }

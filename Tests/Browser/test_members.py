@@ -100,18 +100,9 @@ async def test_two_tabs_of_chromium_through_everything(chromium, make_tab: MakeT
     await everything(a, b)
 
 
-async def test_firefox_and_native(firefox, make_tab: MakeTab, make_native: MakeNative) -> None:
+async def test_firefox_and_native_through_everything(firefox, make_tab: MakeTab, make_native: MakeNative) -> None:
     tab, native = await make_tab(firefox, "fox"), await make_native()
-    await on_path(tab, native, "direct")
-    may_send = asyncio.Event()
-    may_send.set()
-    senders = [asyncio.create_task(stream(*pair, seconds=6, may_send=may_send)) for pair in ((tab, native), (native, tab))]
-    await asyncio.sleep(2)
-    since = tab.log.mark()
-    await tab.cut()
-    await on_path(tab, native, "direct", since)
-    await asyncio.gather(*senders)
-    await asyncio.gather(complete(tab, native), complete(native, tab))
+    await everything(tab, native)
 
 
 async def test_firefox_and_chromium(firefox, chromium, make_tab: MakeTab) -> None:

@@ -60,7 +60,7 @@ async def test_files_come_compressed_and_are_not_sent_twice(supernode: Supernode
         assert get(supernode, path)[0].status == 404, path
 
 
-async def test_two_tabs_and_a_terminal_talk(come: Come, make_native: MakeNative) -> None:
+async def test_two_tabs_and_a_terminal_talk(come: Come, supernode: Supernode, make_native: MakeNative) -> None:
     alice = await come()
     await alice.join("Alice", "parlour")
     link = await alice.page.evaluate("document.getElementById('link').value")
@@ -93,9 +93,17 @@ async def test_two_tabs_and_a_terminal_talk(come: Come, make_native: MakeNative)
     await bob.wait("document.getElementById('members').innerText.includes('Alice')")
 
     # A path that changes is told.
-    await alice.page.run("swarm.block('direct')")
+    await alice.page.run(f"swarm.block('direct', {json.dumps(before)})")
     await alice.wait("document.getElementById('timeline').innerText.includes('direct → relay')")
-    assert await alice.page.evaluate("document.querySelectorAll('#drawing .link.relay').length") >= 1
+    assert await alice.page.evaluate("document.querySelectorAll('#drawing .link.relay').length") == 1
+
+    # With the supernode gone they talk on: Alice and Bob through the terminal.
+    await supernode.kill()
+    await alice.wait("document.getElementById('timeline').innerText.includes('relay → mesh')")
+    assert await alice.page.evaluate("document.querySelectorAll('#drawing .link.mesh').length") == 1
+    assert await alice.page.evaluate("swarm.peers.find(({ path }) => path === 'mesh').through") == terminal.id
+    await alice.say("through the terminal")
+    await bob.wait("document.getElementById('log').innerText.includes('through the terminal')")
     assert await alice.faults() == [] and await bob.faults() == []
 
 

@@ -160,6 +160,7 @@ export class Engine {
     let next = Math.min(this.presence.announceAt, this.gun.nextTimeout, this.signaling.nextSweep, this.mesh.tellAt);
     for (const { client } of this.trackers) next = Math.min(next, client.nextTimeout);
     for (const member of this.members.values()) {
+      if (member.session.isUp) next = Math.min(next, member.cipher?.nextTimeout ?? Infinity);
       next = Math.min(next, member.session.nextTimeout(this.now()), this.signaling.nextTimeout(member), member.slots.clearAt);
     }
     clearTimeout(this.#timer);
@@ -178,6 +179,9 @@ export class Engine {
     this.mesh.handleTimeout().catch((error) => this.warn(error.message));
     for (const member of this.members.values()) {
       member.session.handleTimeout(this.now());
+      if (member.session.isUp && this.now() >= (member.cipher?.nextTimeout ?? Infinity)) {
+        this.#rekey(member, () => member.cipher.handleTimeout(this.now()));
+      }
       this.signaling.negotiate(member);
       if (this.now() >= member.slots.clearAt) {
         member.slots.clearAt = Infinity;
@@ -279,7 +283,7 @@ export class Engine {
   startRun(member, cipher, isFirst) {
     if (!isFirst) this.#endRun(member);
     member.cipher = cipher;
-    this.byKeyID.set(cipher.peerKeyID, member);
+    this.#noteKeys(member);
     member.session.peerRestarted(this.now());
     member.negotiation = new member.negotiation.constructor(member.negotiation.decides, this.now());
     this.openRelayPath(member);
@@ -289,10 +293,38 @@ export class Engine {
 
   #endRun(member) {
     this.signaling.forget(member);
-    if (member.cipher) this.byKeyID.delete(member.cipher.peerKeyID);
     member.cipher = null;
+    this.#noteKeys(member);
     member.knowsUs = false;
     this.#tellLeft(member);
+  }
+
+  /** Finds a member's envelopes by the keys that they may be sealed with, and by no others. */
+  #noteKeys(member) {
+    for (const id of member.keyIDs) this.byKeyID.delete(id);
+    member.keyIDs = member.cipher?.peerKeyIDs ?? [];
+    for (const id of member.keyIDs) this.byKeyID.set(id, member);
+  }
+
+  /** Takes what a member's packet says of keys, and has them replaced when that is due (docs/protocol.md, "Rekeying"). */
+  takeRekeying(frames, member) {
+    const { cipher } = member;
+    for (const frame of frames) {
+      if (["rekey", "rekeyed", "switched"].includes(frame.type)) this.#rekey(member, () => cipher?.receive(frame, this.now()));
+    }
+    if (cipher) this.#noteKeys(member);
+  }
+
+  #rekey(member, body) {
+    const { cipher } = member;
+    this.queue(async () => {
+      if (!cipher || member.cipher !== cipher) return;
+      await body();
+      if (member.cipher !== cipher) return;
+      for (const frame of cipher.frames.splice(0)) member.session.say(frame);
+      this.#noteKeys(member);
+      this.pump(member);
+    });
   }
 
   #tellLeft(member) {
@@ -421,6 +453,7 @@ export class Engine {
         this.wake(member);
         member.negotiation.hurry(this.now());
         if (member.resend?.count > 1) member.resend.at = this.now();
+        if (member.cipher?.epoch === 0) this.#rekey(member, () => member.cipher.begin(this.now()));
         this.emit({ type: "peer", peer, name: member.name, path: event.path });
         break;
       case "path":

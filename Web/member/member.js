@@ -45,8 +45,10 @@ export class RelaySlots {
 export class Member {
   /** @type {import("../sealing/presence.js").PresenceRecord | null} */
   presence = null;
-  /** @type {import("../sealing/envelope.js").EnvelopeCipher | null} */
+  /** @type {import("../sealing/session-cipher.js").SessionCipher | null} */
   cipher = null;
+  /** By which key ids its envelopes are found. @type {bigint[]} */
+  keyIDs = [];
   /** Away, and without a fresh record: neither dialled nor written to until something is heard of it. */
   isDormant = false;
   /** The member's present run has answered us: our presence record need not go with each datagram. */

@@ -3,7 +3,8 @@
 import { base64url, fromBase64url, Refusal } from "../base/bytes.js";
 import { StateClock } from "../gun/graph.js";
 import { STATE_LAG } from "./member.js";
-import { EnvelopeCipher } from "../sealing/envelope.js";
+import { SessionParties } from "../sealing/envelope.js";
+import { SessionCipher } from "../sealing/session-cipher.js";
 import { openPresence, sealPresence } from "../sealing/presence.js";
 
 const DAY = 86_400_000;
@@ -157,11 +158,11 @@ export class Presence {
   }
 
   #cipher(record) {
-    const { sessionKey, peerID, topic } = this.#engine;
+    const { sessionKey, peerID, topic, identity } = this.#engine;
+    const now = this.#engine.now();
     // A nanosecond for each packet: never used up, and never used before.
-    const firstCounter = BigInt(Math.ceil(this.#engine.now() * 1e6));
-    return EnvelopeCipher.of({
-      own: sessionKey, ownID: peerID, peerKey: record.sessionKey, peerID: record.peer, topic, firstCounter,
-    });
+    const firstCounter = BigInt(Math.ceil(now * 1e6));
+    const parties = new SessionParties(peerID, record.peer, topic);
+    return SessionCipher.of({ own: sessionKey, peerKey: record.sessionKey, parties, identity, firstCounter, now });
   }
 }

@@ -82,8 +82,9 @@ export class RelayPath {
     if (!member?.cipher) throw new Refusal("notForUs");
     if (member.blocked.has(carrier)) return;
     const { cipher } = member;
-    const frames = parsePacket(await cipher.open(envelope));
+    const frames = parsePacket(await cipher.open(envelope, engine.now()));
     if (member.cipher !== cipher) return;
+    engine.takeRekeying(frames, member);
     member.knowsUs = true;
     if (!engine.paths.has(carrier)) return;
     engine.wake(member);

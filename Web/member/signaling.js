@@ -176,6 +176,7 @@ export class Signaling {
       try {
         const frames = parsePacket(packet);
         if (this.#sendsOnConnections) member.session.receive(frames, "connection", this.#engine.now());
+        this.#engine.takeRekeying(frames, member);
         this.#engine.mesh.receive(frames, member);
       } catch (error) {
         this.#engine.refuse(error);

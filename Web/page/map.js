@@ -44,7 +44,7 @@ export class Drawing {
   show({ name, peers, links }) {
     this.#shown = { name, peers, links };
     // Drawn anew only when something is different: parcels are on their way.
-    const key = JSON.stringify([this.#size, name, peers.map(({ id, name, path, rtt }) => [id, name, path, rttText(rtt)]), links.map(({ url, state }) => [url, state])]);
+    const key = JSON.stringify([this.#size, name, peers.map(({ id, name, path, through, rtt }) => [id, name, path, through, rttText(rtt)]), links.map(({ url, state }) => [url, state])]);
     if (key === this.#key) return;
     this.#key = key;
     const sites = this.#placeSites(links);
@@ -53,7 +53,8 @@ export class Drawing {
     this.#links.replaceChildren();
     this.#sites.replaceChildren(...sites.map((site) => this.#site(site)));
     this.#nodes.replaceChildren(node({ ...this.#centre, name: name || "you", isSelf: true }));
-    peers.forEach((peer, index) => this.#peer(peer, this.#place(index, peers.length), relay));
+    const places = new Map(peers.map(({ id }, index) => [id, this.#place(index, peers.length)]));
+    for (const peer of peers) this.#peer(peer, places.get(peer.id), this.#bend(peer, places, relay));
     if (!peers.length) {
       this.#nodes.append(drawn("text", { class: "empty", x: this.#centre.x, y: this.#centre.y + 72 }, "Nobody else is here yet: invite somebody"));
     }
@@ -104,12 +105,22 @@ export class Drawing {
       drawn("text", { x, y: y + 20 }, isOpen ? label : `${label} (away)`));
   }
 
-  #peer(peer, at, relay) {
-    // A relayed path bends up, towards the relays.
-    const lean = relay ? (relay.x - this.#centre.x) * 0.12 : 0;
-    const top = { x: (this.#centre.x + at.x) / 2 + lean, y: Math.min(this.#centre.y, at.y) - 62 };
-    const bend = peer.path === "relay" ? `Q ${top.x} ${top.y} ${at.x} ${at.y}` : `L ${at.x} ${at.y}`;
-    const path = drawn("path", { class: `link ${peer.path}`, d: `M ${this.#centre.x} ${this.#centre.y} ${bend}` });
+  /** Where a path is drawn to: a relayed one bends up, towards the relays; one through a member passes it. */
+  #bend({ id, path, through }, places, relay) {
+    const at = places.get(id);
+    const half = { x: (this.#centre.x + at.x) / 2, y: (this.#centre.y + at.y) / 2 };
+    if (path === "relay") {
+      const lean = relay ? (relay.x - this.#centre.x) * 0.12 : 0;
+      return { x: half.x + lean, y: Math.min(this.#centre.y, at.y) - 62 };
+    }
+    const via = path === "mesh" ? places.get(through) : undefined;
+    // The curve is in its middle halfway between the ends' middle and this point.
+    return via ? { x: 2 * via.x - half.x, y: 2 * via.y - half.y } : half;
+  }
+
+  #peer(peer, at, bend) {
+    const d = `M ${this.#centre.x} ${this.#centre.y} Q ${bend.x} ${bend.y} ${at.x} ${at.y}`;
+    const path = drawn("path", { class: `link ${peer.path}`, d });
     this.#links.append(path);
     this.#paths.set(peer.id, path);
     const middle = path.getPointAtLength(path.getTotalLength() * 0.55);

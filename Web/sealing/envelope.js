@@ -1,5 +1,5 @@
 // Relayed packets of one pair of runs (docs/protocol.md, "Envelope"): AES-256-GCM, one key for each direction, a counter
-// as nonce. Both sides know the keys as soon as they hold each other's presence record.
+// as nonce. The keys are those of one epoch: see session-cipher.js.
 
 import { join, Reader, Refusal, Writer } from "../base/bytes.js";
 import { expand, extract, open, seal, sealingKey } from "./derivation.js";
@@ -28,39 +28,69 @@ class ReplayWindow {
   }
 }
 
+/** The two runs that share keys. */
+export class SessionParties {
+  /** @param {string} ownID @param {string} peerID @param {import("./topic.js").Topic} topic */
+  constructor(ownID, peerID, topic) {
+    this.ownIsLower = isLower(ownID, peerID);
+    [this.lower, this.higher] = this.ownIsLower ? [ownID, peerID] : [peerID, ownID];
+    this.topic = topic;
+    /** Both ids, the lower first. */
+    this.bytes = join(peerBytes(this.lower), peerBytes(this.higher));
+  }
+
+  /** Two keys, that of the lower first. */
+  ordered(own, peer) {
+    return this.ownIsLower ? [own, peer] : [peer, own];
+  }
+}
+
+/**
+ * What one epoch's envelopes are sealed with, and what the next epoch's keys come from.
+ * @typedef {{send: CryptoKey, receive: CryptoKey, sendID: bigint, receiveID: bigint, root: Uint8Array}} EnvelopeKeys
+ */
+
+/** @returns {Promise<EnvelopeKeys>} */
+async function derived(own, peerKey, salt, info, { ownIsLower }) {
+  const bytes = await expand(await extract(salt, await own.agree(peerKey)), info, 112);
+  const reader = new Reader(bytes);
+  const [low, high] = [await sealingKey(reader.take(32)), await sealingKey(reader.take(32))];
+  const [lowID, highID] = [reader.u64(), reader.u64()];
+  const [send, receive] = ownIsLower ? [low, high] : [high, low];
+  const [sendID, receiveID] = ownIsLower ? [lowID, highID] : [highID, lowID];
+  return { send, receive, sendID, receiveID, root: reader.take(32) };
+}
+
+/**
+ * The keys of epoch 0, from the two runs' session keys: both sides know them as soon as they hold each other's presence record.
+ * @param {import("./keys.js").SessionKey} own @param {Uint8Array} peerKey 64 bytes @param {SessionParties} parties
+ */
+export const firstKeys = (own, peerKey, parties) =>
+  derived(own, peerKey, parties.topic.id, join(label("session"), parties.bytes, ...parties.ordered(own.point, peerKey)), parties);
+
+/**
+ * The keys of a further epoch.
+ * @param {import("./keys.js").SessionKey} own a key pair of this exchange only
+ * @param {Uint8Array} root that of the epoch before
+ */
+export const furtherKeys = (own, peerKey, root, epoch, parties) => {
+  const info = join(label("rekey"), parties.bytes, new Writer().u32(epoch).bytes, ...parties.ordered(own.point, peerKey));
+  return derived(own, peerKey, root, info, parties);
+};
+
 export class EnvelopeCipher {
-  #sendKey;
-  #receiveKey;
+  #keys;
   #nextCounter;
   #window = new ReplayWindow();
 
-  /**
-   * @param {object} parts
-   * @param {import("./keys.js").SessionKey} parts.own our session key
-   * @param {string} parts.ownID
-   * @param {Uint8Array} parts.peerKey the other's, 64 bytes
-   * @param {string} parts.peerID
-   * @param {import("./topic.js").Topic} parts.topic
-   * @param {bigint} [parts.firstCounter] above any that was used before under these keys
-   */
-  static async of({ own, ownID, peerKey, peerID, topic, firstCounter = 0n }) {
-    const ownFirst = isLower(ownID, peerID);
-    const ids = ownFirst ? [ownID, peerID] : [peerID, ownID];
-    const keys = ownFirst ? [own.point, peerKey] : [peerKey, own.point];
-    const info = join(label("session"), ...ids.map(peerBytes), ...keys);
-    const derived = await expand(await extract(topic.id, await own.agree(peerKey)), info, 80);
-    const [low, high] = [derived.subarray(0, 32), derived.subarray(32, 64)];
-    const names = new Reader(derived.subarray(64));
-    const [lowID, highID] = [names.u64(), names.u64()];
-    const cipher = new EnvelopeCipher();
-    cipher.#sendKey = await sealingKey(ownFirst ? low : high);
-    cipher.#receiveKey = await sealingKey(ownFirst ? high : low);
-    cipher.#nextCounter = firstCounter;
+  /** @param {EnvelopeKeys} keys @param {bigint} [firstCounter] above any that was used before under these keys */
+  constructor(keys, firstCounter = 0n) {
+    this.#keys = keys;
+    this.#nextCounter = firstCounter;
     /** Names our key on the wire. */
-    cipher.keyID = ownFirst ? lowID : highID;
+    this.keyID = keys.sendID;
     /** The key id of what the peer sends. */
-    cipher.peerKeyID = ownFirst ? highID : lowID;
-    return cipher;
+    this.peerKeyID = keys.receiveID;
   }
 
   /** @param {Uint8Array} packet @returns {Promise<Uint8Array>} key id ‖ counter ‖ ciphertext ‖ tag */
@@ -68,7 +98,7 @@ export class EnvelopeCipher {
     const counter = this.#nextCounter;
     this.#nextCounter += 1n;
     const header = new Writer().u64(this.keyID).u64(counter).bytes;
-    return join(header, await seal(this.#sendKey, nonce(counter), packet, header));
+    return join(header, await seal(this.#keys.send, nonce(counter), packet, header));
   }
 
   /** Each counter is accepted once. @param {Uint8Array} envelope @returns {Promise<Uint8Array>} the packet */
@@ -81,7 +111,7 @@ export class EnvelopeCipher {
     if (!this.#window.isNew(counter)) throw new Refusal("replayed");
     let packet;
     try {
-      packet = await open(this.#receiveKey, nonce(counter), envelope.subarray(16), envelope.subarray(0, 16));
+      packet = await open(this.#keys.receive, nonce(counter), envelope.subarray(16), envelope.subarray(0, 16));
     } catch {
       throw new Refusal("forged");
     }

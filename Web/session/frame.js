@@ -37,7 +37,10 @@ export const Flag = Object.freeze({ first: 1, last: 2, text: 4 });
  * @typedef {{type: "presence", record: Uint8Array} | {type: "forward", peer: string, datagram: Uint8Array}
  *   | {type: "forwarded", datagram: Uint8Array}} Carried
  *
- * @typedef {DataFrame | Acknowledgement | {type: "ping" | "pong", id: bigint} | {type: "bye"} | Neighbours | Carried} Frame
+ * @typedef {{type: "rekey" | "rekeyed", epoch: number, key: Uint8Array, signature: Uint8Array} | {type: "switched", epoch: number}} Rekeying
+ *   how members come to the keys of the next epoch
+ *
+ * @typedef {Rekeying | DataFrame | Acknowledgement | {type: "ping" | "pong", id: bigint} | {type: "bye"} | Neighbours | Carried} Frame
  */
 
 /** Appends a frame to a packet. @param {Writer} packet @param {Frame} frame */
@@ -64,6 +67,11 @@ export function writeFrame(packet, frame) {
       return packet.u8(8).u32(64 + frame.datagram.length).append(peerBytes(frame.peer)).append(frame.datagram);
     case "forwarded":
       return packet.u8(9).u32(frame.datagram.length).append(frame.datagram);
+    case "rekey":
+    case "rekeyed":
+      return packet.u8(frame.type === "rekey" ? 20 : 21).u32(132).u32(frame.epoch).append(frame.key).append(frame.signature);
+    case "switched":
+      return packet.u8(22).u32(4).u32(frame.epoch);
     default:
       throw new TypeError(`no frame is of type ${frame.type}`);
   }
@@ -123,6 +131,11 @@ function parseBody(type, body) {
       return { type: "forward", peer: peerText(body.take(64)), datagram: body.rest() };
     case 9:
       return { type: "forwarded", datagram: body.rest() };
+    case 20:
+    case 21:
+      return { type: type === 20 ? "rekey" : "rekeyed", epoch: body.u32(), key: body.take(64), signature: body.take(64) };
+    case 22:
+      return { type: "switched", epoch: body.u32() };
     default:
       return null;
   }

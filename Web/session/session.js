@@ -22,6 +22,7 @@ export const SESSION = Object.freeze({
   spareRelayPingInterval: 60_000,
   awayAfter: 20_000,
   mostPongs: 16,
+  mostAsides: 64,
 });
 
 /**
@@ -53,6 +54,8 @@ export class Session {
   #acknowledgementDue = { connection: Infinity, relay: Infinity, mesh: Infinity };
   #pongs = [];
   #wantsPing = new Set();
+  /** Frames of the owner's that go with the next packet. */
+  #asides = [];
   #isPaused = false;
   #reported = { stream: null, next: 0 };
   #nextPing = 1n;
@@ -115,9 +118,15 @@ export class Session {
   /** The member runs anew: what was on its way to the former run is sent again. */
   peerRestarted(now) {
     this.outbound.peerRestarted();
+    this.#asides = [];
     this.isUp = false;
     this.pathClosed("connection", now);
     for (const carrier of INDIRECT) if (this.paths[carrier].isOpen) this.pathOpened(carrier, now);
+  }
+
+  /** Has a frame go with the next packet, once: whoever says it repeats it when it is lost. @param {import("./frame.js").Frame} frame */
+  say(frame) {
+    if (this.#asides.length < SESSION.mostAsides) this.#asides.push(frame);
   }
 
   /** Takes the frames of one packet that came, authentic, by a carrier. @param {import("./frame.js").Frame[]} frames */
@@ -240,6 +249,7 @@ export class Session {
       path.sentPing(this.#nextPing, now);
       this.#nextPing += 1n;
     }
+    if (this.carrier === carrier) for (const frame of this.#asides.splice(0, SESSION.mostPongs)) add(frame);
     const highest = this.#addData(add, carrier, room);
     if (this.#acknowledgementDue[carrier] <= now || (this.#acknowledgementDue[carrier] < Infinity && !isEmpty)) {
       this.#acknowledgementDue[carrier] = Infinity;
@@ -297,7 +307,7 @@ export class Session {
         this.isUp = false;
         this.events.push({ type: "bye" });
         break;
-      // The others are the mesh's.
+      // The others are the owner's.
     }
   }
 

@@ -1,9 +1,10 @@
 // Checks this implementation with the known answers of docs/protocol.md, in Node.js and in browsers alike.
 
 import { base64url, fromHexadecimal, hexadecimal, Refusal } from "../base/bytes.js";
-import { EnvelopeCipher } from "../sealing/envelope.js";
-import { Identity, SessionKey } from "../sealing/keys.js";
+import { EnvelopeCipher, firstKeys, furtherKeys, SessionParties } from "../sealing/envelope.js";
+import { Identity, SessionKey, verifies } from "../sealing/keys.js";
 import { openPresence, sealPresence } from "../sealing/presence.js";
+import { exchanged } from "../sealing/session-cipher.js";
 import { Kind, openOpenOffer, openSignal, parseTrackerText, sealOpenOffer, sealSignal, trackerText } from "../sealing/signal.js";
 import { infoHashOfName, Topic } from "../sealing/topic.js";
 import { parsePacket, writeFrame } from "../session/frame.js";
@@ -22,10 +23,14 @@ async function refused(body, kind, what) {
   throw new Error(`${what}: it was not refused`);
 }
 
+function sessionKey(privateNumber, publicKey) {
+  const half = publicKey.length / 2;
+  const [x, y, d] = [publicKey.slice(0, half), publicKey.slice(half), privateNumber].map((n) => base64url(fromHexadecimal(n)));
+  return SessionKey.of({ x, y, d });
+}
+
 async function keys({ pub, priv, sessionPrivate, sessionPublic }) {
-  const half = sessionPublic.length / 2;
-  const [x, y, d] = [sessionPublic.slice(0, half), sessionPublic.slice(half), sessionPrivate].map((n) => base64url(fromHexadecimal(n)));
-  return { identity: await Identity.fromSEA({ pub, priv }), session: await SessionKey.of({ x, y, d }) };
+  return { identity: await Identity.fromSEA({ pub, priv }), session: await sessionKey(sessionPrivate, sessionPublic) };
 }
 
 const described = (frame) => {
@@ -86,9 +91,10 @@ export async function check(vectors) {
 
   for (const vector of vectors.envelopes) {
     const [from, to] = [members[vector.sender], members[vector.receiver]];
-    const pair = (a, b, firstCounter) => EnvelopeCipher.of({
-      own: a.session, ownID: a.identity.peer, peerKey: b.session.point, peerID: b.identity.peer, topic, firstCounter,
-    });
+    const pair = async (a, b, firstCounter) => {
+      const parties = new SessionParties(a.identity.peer, b.identity.peer, topic);
+      return new EnvelopeCipher(await firstKeys(a.session, b.session.point, parties), firstCounter);
+    };
     const sender = await pair(from, to, BigInt(vector.counter));
     is(sender.keyID.toString(16), vector.keyID, "key id");
     is(hexadecimal(await sender.seal(fromHexadecimal(vector.packet))), vector.envelope, "envelope");
@@ -96,6 +102,8 @@ export async function check(vectors) {
     is(hexadecimal(await receiver.open(fromHexadecimal(vector.envelope))), vector.packet, "packet");
     await refused(() => receiver.open(fromHexadecimal(vector.envelope)), "replayed", "an envelope again");
   }
+
+  count += await checkRekeying(vectors.rekeying, members, topic);
 
   for (const vector of vectors.signals) {
     const sealed = fromHexadecimal(vector.sealed);
@@ -133,6 +141,37 @@ export async function check(vectors) {
     count += 1;
   }
   return count;
+}
+
+/** One exchange, and what both seal with its keys. @returns {Promise<number>} how many checks were passed */
+async function checkRekeying(vector, members, topic) {
+  const [lower, higher] = vector.lower === "alice" ? [members.alice, members.bob] : [members.bob, members.alice];
+  const [x, y] = [await sessionKey(vector.lowerPrivate, vector.lowerPublic), await sessionKey(vector.higherPrivate, vector.higherPublic)];
+  const parties = new SessionParties(lower.identity.peer, higher.identity.peer, topic);
+  const first = await firstKeys(lower.session, higher.session.point, parties);
+  equal(parties.ownIsLower, true, "the lower one");
+  const [offered, answered] = [exchanged("rekey", parties, first.sendID, 1, [x.point]), exchanged("rekeyed", parties, first.sendID, 1, [x.point, y.point])];
+  for (const [packet, type, signer, key, signed, expected] of [
+    [vector.rekey, "rekey", lower, x, offered, vector.offered], [vector.rekeyed, "rekeyed", higher, y, answered, vector.answered],
+  ]) {
+    equal(hexadecimal(signed), expected, `what is signed: ${type}`);
+    const [frame] = parsePacket(fromHexadecimal(packet));
+    equal(`${frame.type} ${frame.epoch} ${hexadecimal(frame.key)}`, `${type} 1 ${hexadecimal(key.point)}`, "a frame of an exchange");
+    equal(await verifies(signer.identity.peer, frame.signature, signed), true, `the signature: ${type}`);
+    const writer = new Writer();
+    writeFrame(writer, frame);
+    equal(hexadecimal(writer.bytes), packet, "its packet");
+  }
+  const ofHigher = new SessionParties(higher.identity.peer, lower.identity.peer, topic);
+  const ciphers = { [vector.lower]: [x, y, parties], [vector.lower === "alice" ? "bob" : "alice"]: [y, x, ofHigher] };
+  for (const { sender, receiver, keyID, packet, envelope } of vector.envelopes) {
+    const cipher = async ([own, peer, of]) => new EnvelopeCipher(await furtherKeys(own, peer.point, first.root, 1, of));
+    const sealing = await cipher(ciphers[sender]);
+    equal(sealing.keyID.toString(16), keyID, "key id of epoch 1");
+    equal(hexadecimal(await sealing.seal(fromHexadecimal(packet))), envelope, "envelope of epoch 1");
+    equal(hexadecimal(await (await cipher(ciphers[receiver])).open(fromHexadecimal(envelope))), packet, "packet of epoch 1");
+  }
+  return 15;
 }
 
 /** The vectors' numbers go beyond 2^53: those stay texts. @param {string} json */
