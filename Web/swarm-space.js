@@ -13,7 +13,7 @@ import { Invite } from "./invite.js";
 import { Engine, SendError } from "./member/engine.js";
 import { Identity } from "./sealing/keys.js";
 import { Topic } from "./sealing/topic.js";
-import { takeSlot } from "./storage/slot.js";
+import { Remembered, takeSlot } from "./storage/slot.js";
 import { BrowserStore, MemoryStore } from "./storage/store.js";
 
 export { Invite, SendError };
@@ -73,6 +73,8 @@ export class Swarm {
   #handedOn = null;
   #lifecycle = new AbortController();
   #suspended = null;
+  /** What the last page of this tab took when it was too late to note it durably. */
+  #taken;
 
   /** @internal use {@link join} */
   static async start(invite, options) {
@@ -80,6 +82,7 @@ export class Swarm {
     const topic = await Topic.of(invite.infoHash, invite.secret);
     const { store, slot } = await openStore(topic, options.storage ?? "browser");
     swarm.#slot = slot;
+    swarm.#taken = new Remembered(`taken/${hexadecimal(topic.id)}/${slot?.name}`, slot !== null);
     let identity = options.identity ? await Identity.fromSEA(options.identity) : null;
     if (!identity) {
       const kept = await store.identity();
@@ -99,7 +102,7 @@ export class Swarm {
       topic, identity, store, name: options.name ?? "", trackers: invite.trackers, relays: invite.relays,
       iceServers: options.iceServers ?? [], paths: new Set(options.paths ?? ["direct", "turn", "relay", "mesh"]),
       forwards: options.forwards ?? true,
-      emit: (event) => swarm.#emit(event),
+      taken: new Set(swarm.#taken.take()), emit: (event) => swarm.#emit(event),
     };
     swarm.#engine = await Engine.start(swarm.#parts);
     swarm.#watchLifecycle();
@@ -242,6 +245,7 @@ export class Swarm {
   /** The page goes away, for good or into the browser's cache, where it may hold no connection. */
   #hidden(isPersisted) {
     this.#engine?.sayBye();
+    this.#taken.set([...(this.#engine?.takenLately ?? [])]);
     if (!isPersisted) return;
     this.#suspended = this.#engine?.close();
     this.#slot?.release();
@@ -255,6 +259,7 @@ export class Swarm {
     for (const { id, isAnnounced } of this.#formerMembers()) if (isAnnounced) this.#emit({ type: "left", peer: id });
     const isSame = await this.#retakeSlot();
     if (!isSame) return location.reload();
+    this.#parts.taken = new Set(this.#taken.take());
     this.#engine = await Engine.start(this.#parts);
     this.graph.resubscribe();
   }

@@ -27,6 +27,21 @@ async def chromium(network: Network) -> AsyncIterator[Browser]:
     await browser.close()
 
 
+class Here:
+    """The tests' own namespace, as a host: its `localhost` is ours."""
+
+    within: list[str] = []
+
+
+@pytest.fixture
+async def chromium_here(network: Network) -> AsyncIterator[Browser]:
+    """For pages from `localhost`."""
+    browser = Chromium(Here(), hide_addresses=False)  # type: ignore[arg-type]
+    await browser.start()
+    yield browser
+    await browser.close()
+
+
 @pytest.fixture(scope="session")
 async def firefox(network: Network) -> AsyncIterator[Browser]:
     browser = Firefox(network.host("firefox"), hide_addresses=False, trusted=f"{ADDRESS}:{PORT}")

@@ -20,6 +20,8 @@ import { Signaling } from "./signaling.js";
 const MOST_MEMBERS = 1_024;
 /** What came through relays and trackers and waits to be opened: more than this is let go, as datagrams may be. */
 const MOST_WAITING = 1_024;
+/** How old a good-bye that is kept ready may be: after 1,024 packets it would not be taken any more. */
+const FAREWELL_AGE = 2_000;
 /** A timer that late means that the page, or the machine, slept. */
 const SLEPT = 5_000;
 const LEAVING_PATIENCE = 500;
@@ -39,6 +41,8 @@ export class Engine {
   /** Which member's envelopes bear a key id. @type {Map<bigint, Member>} */
   byKeyID = new Map();
   isLeaving = false;
+  /** Messages that the application has taken while storage has them still. @type {Set<string>} */
+  takenLately = new Set();
   /** What was refused, by kind. @type {Record<string, number>} */
   refusals = {};
   /** @type {{link: Link, client: TrackerClient}[]} */
@@ -66,6 +70,7 @@ export class Engine {
    * @param {RTCIceServer[]} parts.iceServers
    * @param {Set<string>} parts.paths
    * @param {boolean} parts.forwards whether it hands on what is for others
+   * @param {Set<string>} parts.taken what the application has taken of what is kept
    * @param {(event: object) => void} parts.emit
    */
   static async start(parts) {
@@ -85,7 +90,7 @@ export class Engine {
       changed: (soul, key, value) => engine.#changed(soul, key, value), wall: () => engine.wall(), now: () => engine.now(),
       rule: mayBeWritten,
     });
-    const { sessions, got } = restore(await parts.store.read());
+    const { sessions, got } = restore(await parts.store.read(), parts.taken);
     for (const [peer, kept] of sessions) {
       if (peer !== engine.peerID) engine.members.set(peer, new Member(peer, engine.peerID, engine.now(), kept));
     }
@@ -161,10 +166,12 @@ export class Engine {
     for (const { client } of this.trackers) next = Math.min(next, client.nextTimeout);
     for (const member of this.members.values()) {
       if (member.session.isUp) next = Math.min(next, member.cipher?.nextTimeout ?? Infinity);
+      if (member.session.path === "mesh") next = Math.min(next, member.farewellAt + FAREWELL_AGE);
       next = Math.min(next, member.session.nextTimeout(this.now()), this.signaling.nextTimeout(member), member.slots.clearAt);
     }
     clearTimeout(this.#timer);
-    this.#timerAt = next;
+    // What was due long ago is done now, and is no sign of sleep.
+    this.#timerAt = Math.max(next, this.now());
     if (next < Infinity) this.#timer = setTimeout(() => this.#tick(), Math.max(0, Math.min(next - this.now(), 2 ** 31 - 1)));
   }
 
@@ -188,6 +195,7 @@ export class Engine {
         this.inTurn(member, () => this.relayPath.clear(member));
       }
       this.#rest(member);
+      this.#keepFarewell(member);
       this.pump(member);
     }
     this.#schedule();
@@ -416,7 +424,10 @@ export class Engine {
 
   /** The application has taken a message: it will not be handed on again. */
   taken({ from, stream, sequence }) {
-    this.keeping.set(gotKey(from, stream, sequence), undefined);
+    const key = gotKey(from, stream, sequence);
+    this.takenLately.add(key);
+    this.keeping.set(key, undefined);
+    this.keeping.afterwards(() => this.takenLately.delete(key));
   }
 
   setPaused(isPaused) {
@@ -564,8 +575,20 @@ export class Engine {
 
   // The end.
 
-  /** What can be said at once, when the page goes away: the direct paths carry it, and the trackers. */
+  /** A good-bye for a member that nothing but a third one reaches, sealed while there is time. */
+  #keepFarewell(member) {
+    if (member.session.path !== "mesh" || !member.cipher) return (member.farewell = null);
+    if (this.now() < member.farewellAt + FAREWELL_AGE) return;
+    member.farewellAt = this.now();
+    this.inTurn(member, async () => (member.farewell = member.cipher && envelopeDatagram(await member.cipher.seal(byePacket()))));
+  }
+
+  /** What can be said at once, when the page goes away: relays and direct paths carry it, third members, and trackers. */
   sayBye() {
+    this.presence.sayBye();
+    for (const member of this.members.values()) {
+      if (member.farewell) this.mesh.sendNow(member, member.farewell);
+    }
     for (const member of this.members.values()) {
       const connection = this.signaling.openConnection(member);
       if (connection && !member.blocked.has("direct")) connection.send(byePacket());

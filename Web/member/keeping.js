@@ -66,9 +66,10 @@ export class Keeping {
 /**
  * What an earlier run kept.
  * @param {Map<string, unknown>} records
+ * @param {Set<string>} [taken] messages that the application took in the end
  * @returns {{sessions: Map<string, {outbound: Outbound | null, inbound: Inbound | null}>, got: object[]}}
  */
-export function restore(records) {
+export function restore(records, taken = new Set()) {
   const sessions = new Map();
   const got = [];
   const session = (peer) => {
@@ -79,7 +80,7 @@ export function restore(records) {
   for (const [key, value] of [...records].sort(([a], [b]) => (a < b ? -1 : 1))) {
     const [kind, peer] = key.split("/");
     if (kind === "msg") waiting.set(peer, [...(waiting.get(peer) ?? []), value]);
-    if (kind === "got") got.push(value);
+    if (kind === "got" && !taken.has(key)) got.push(value);
     if (kind === "in") {
       const inbound = (session(peer).inbound = new Inbound(SESSION.largestMessage));
       inbound.restore(value.stream, value.next);

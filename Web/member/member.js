@@ -66,6 +66,9 @@ export class Member {
   /** When an ICE restart is tried (again), and how often it was. */
   restart = null;
   mesh = new MeshNeighbour();
+  /** Our good-bye to it, sealed, while nothing but a third member carries one; and when it was. */
+  farewell = null;
+  farewellAt = -Infinity;
   slots = new RelaySlots();
   inboxDay = 0;
   /** What is sealed for this member leaves in the order in which it was said. */

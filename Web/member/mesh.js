@@ -133,7 +133,11 @@ export class Mesh {
 
   /** Sends a datagram to a member through a third one. */
   async send(member, datagram) {
-    const content = member.knowsUs ? datagram : introduction(await this.#engine.presence.sealed(), datagram);
+    this.sendNow(member, member.knowsUs ? datagram : introduction(await this.#engine.presence.sealed(), datagram));
+  }
+
+  /** The same for a datagram as it is. */
+  sendNow(member, content) {
     if (member.blocked.has("mesh")) return;
     const forwarder = this.#chooseForwarder(member);
     if (forwarder) this.#tell({ type: "forward", peer: member.peer, datagram: content }, forwarder);

@@ -23,6 +23,8 @@ export class Presence {
   #lastTimestamp = 0;
   #states = new StateClock();
   #sealed = { at: -Infinity, record: null };
+  /** Our good-bye, ready to be said: a page that goes away has no time to seal one. */
+  #farewell = null;
   #clockSetBacks = 0;
   /** The souls that are followed, by day. @type {Map<number, {presence: string, inbox: string}>} */
   #days = new Map();
@@ -65,13 +67,17 @@ export class Presence {
     const engine = this.#engine;
     const now = engine.now();
     if (now - this.#sealed.at < REUSED_FOR && !engine.isLeaving) return this.#sealed.record;
+    this.#sealed = { at: now, record: this.#seal(engine.isLeaving) };
+    return this.#sealed.record;
+  }
+
+  #seal(isLeaving) {
+    const engine = this.#engine;
     this.#lastTimestamp = Math.max(this.#lastTimestamp + 1, Math.floor(engine.wall()));
     const record = {
-      peer: engine.peerID, sessionKey: engine.sessionKey.point, timestamp: this.#lastTimestamp,
-      isLeaving: engine.isLeaving, name: engine.name,
+      peer: engine.peerID, sessionKey: engine.sessionKey.point, timestamp: this.#lastTimestamp, isLeaving, name: engine.name,
     };
-    this.#sealed = { at: now, record: sealPresence(record, engine.identity, engine.topic) };
-    return this.#sealed.record;
+    return sealPresence(record, engine.identity, engine.topic);
   }
 
   /** Writes our record anew, and asks again for what we follow. */
@@ -87,7 +93,16 @@ export class Presence {
     const { gun, topic, mesh, isLeaving } = this.#engine;
     const [record, tag, soul] = await Promise.all([this.sealed(), this.tag(), topic.presenceSoul(dayOf(this.#engine.wall()))]);
     gun.put(soul, [[tag, base64url(record)]], this.#states.next(this.#engine.wall() - STATE_LAG), { isDurable: true });
-    if (!isLeaving) mesh.tellPresence(record);
+    if (isLeaving) return;
+    mesh.tellPresence(record);
+    this.#farewell = { soul, tag, text: base64url(await this.#seal(true)) };
+  }
+
+  /** Says at once that this member leaves, to whomever the relays reach. */
+  sayBye() {
+    if (!this.#farewell) return;
+    const { soul, tag, text } = this.#farewell;
+    this.#engine.gun.put(soul, [[tag, text]], this.#states.next(this.#engine.wall() - STATE_LAG));
   }
 
   async #followDays() {

@@ -168,7 +168,7 @@ function showSwarm(invite, swarm) {
   byID("timeline").replaceChildren();
   history.replaceState(null, "", `#${invite.magnet}`);
   byID("link").value = `${location.origin}/#${invite.magnet}`;
-  byID("command").value = `swarm-space join '${invite.magnet}'${invite.secret ? " --secret PASSPHRASE" : ""} --name NAME`;
+  byID("command").value = `swarm-space join '${invite.magnet}'${invite.secret ? " --secret PASSPHRASE" : ""} --name "$USER"`;
   byID("with-secret").hidden = !invite.secret;
   byID("leave").onclick = async () => {
     for (const end of endings) end();

@@ -128,6 +128,10 @@ extension PeerConnection {
         var settings = configuration.sctp
         settings.port = remote.sctpPort
         settings.isOverDTLS = true
+        // To a peer that does not say that it takes more than what passes everywhere, nothing larger than Ethernet's is tried.
+        if !remote.takesLargeDatagrams {
+            settings.maxProbedPacketSize = settings.maxProbedPacketSize.map { min($0, settings.firstProbedPacketSize) }
+        }
         let mayBeRelayed = (ice.localCandidates + remote.candidates).contains { $0.kind == .relayed }
         if mayBeRelayed || configuration.mayBeRelayed {
             settings.maxPacketSize -= Self.sendIndicationOverhead

@@ -53,6 +53,9 @@ public struct SessionDescription: Equatable, Sendable {
     public var sctpPort: UInt16
     /// The largest message in bytes that the sender of the description takes; `Int.max` when it said "no limit".
     public var maxMessageSize: Int
+    /// Whether the sender of the description takes datagrams that are larger than Ethernet's. Browsers need not: Chromium ends a
+    /// connection that brings it one of more than 2,048 bytes.
+    public var takesLargeDatagrams: Bool
     /// Only those that we can use: UDP, component 1, an address.
     public var candidates: [Candidate]
     /// Whether no candidate will follow.
@@ -68,7 +71,7 @@ public struct SessionDescription: Equatable, Sendable {
         kind: Kind, sessionID: UInt64, version: UInt64, mid: String? = "0", isBundled: Bool = true,
         credentials: ICECredentials, isLite: Bool = false, iceOptions: [String] = ["trickle", "ice2"],
         fingerprints: [DTLSFingerprint], setup: Setup, sctpPort: UInt16 = 5000, maxMessageSize: Int = 262_144,
-        candidates: [Candidate] = [], hasEndOfCandidates: Bool = false, form: SCTPForm = .sctpPort,
+        takesLargeDatagrams: Bool = false, candidates: [Candidate] = [], hasEndOfCandidates: Bool = false, form: SCTPForm = .sctpPort,
         otherSections: [OtherSection] = []
     ) {
         self.kind = kind
@@ -83,6 +86,7 @@ public struct SessionDescription: Equatable, Sendable {
         self.setup = setup
         self.sctpPort = sctpPort
         self.maxMessageSize = maxMessageSize
+        self.takesLargeDatagrams = takesLargeDatagrams
         self.candidates = candidates
         self.hasEndOfCandidates = hasEndOfCandidates
         self.form = form

@@ -31,7 +31,8 @@ extension SessionDescription {
             iceOptions: text.values("ice-options", in: section).flatMap { $0.split(separator: " ").map(String.init) },
             fingerprints: try Self.fingerprints(of: section, in: text, limits: limits),
             setup: try Self.setup(of: section, in: text, kind: kind), sctpPort: sctpPort,
-            maxMessageSize: try Self.maxMessageSize(of: section), candidates: candidates,
+            maxMessageSize: try Self.maxMessageSize(of: section),
+            takesLargeDatagrams: section.value("x-large-datagrams") != nil, candidates: candidates,
             hasEndOfCandidates: text.value("end-of-candidates", in: section) != nil, form: form,
             otherSections: text.sections.indices.filter { $0 != index }.map { other in
                 let section = text.sections[other]

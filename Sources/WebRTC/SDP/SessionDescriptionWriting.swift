@@ -49,6 +49,8 @@ extension SessionDescription {
         case .sctpmap: lines.append("a=sctpmap:\(sctpPort) webrtc-datachannel 1024")
         }
         lines.append("a=max-message-size:\(maxMessageSize == .max ? 0 : maxMessageSize)")
+        // An attribute of our own: others pass over it (RFC 8866 §5.13).
+        if takesLargeDatagrams { lines.append("a=x-large-datagrams") }
         return lines
     }
 
