@@ -93,7 +93,8 @@ extension PeerConnection {
             isBundled: model?.isBundled ?? true, credentials: ice.localCredentials,
             fingerprints: [certificate.fingerprint], setup: setup,
             sctpPort: model?.sctpPort ?? configuration.sctp.port, maxMessageSize: configuration.sctp.maxMessageSize,
-            takesLargeDatagrams: configuration.sctp.maxProbedPacketSize != nil, candidates: localCandidates, hasEndOfCandidates: localCandidatesAreComplete,
+            takesLargeDatagrams: configuration.sctp.maxProbedPacketSize != nil, candidates: localCandidates,
+            hasEndOfCandidates: localCandidatesAreComplete,
             form: model?.form ?? .sctpPort, otherSections: model?.otherSections ?? [])
         localDescription = description
         return description

@@ -71,7 +71,8 @@ public struct SessionDescription: Equatable, Sendable {
         kind: Kind, sessionID: UInt64, version: UInt64, mid: String? = "0", isBundled: Bool = true,
         credentials: ICECredentials, isLite: Bool = false, iceOptions: [String] = ["trickle", "ice2"],
         fingerprints: [DTLSFingerprint], setup: Setup, sctpPort: UInt16 = 5000, maxMessageSize: Int = 262_144,
-        takesLargeDatagrams: Bool = false, candidates: [Candidate] = [], hasEndOfCandidates: Bool = false, form: SCTPForm = .sctpPort,
+        takesLargeDatagrams: Bool = false, candidates: [Candidate] = [], hasEndOfCandidates: Bool = false,
+        form: SCTPForm = .sctpPort,
         otherSections: [OtherSection] = []
     ) {
         self.kind = kind
