@@ -15,6 +15,8 @@ export type SwarmEvent =
   | { type: "path"; peer: PeerID; path: Path; rtt: number | null }
   | { type: "message"; message: Message }
   | { type: "delivered"; to: PeerID; sequence: number }
+  /** A relay has it for a member that is away, which gets it when it returns, though this one be gone. */
+  | { type: "stored"; to: PeerID; sequence: number }
   | { type: "left"; peer: PeerID }
   | { type: "state"; soul: string; key: string; value: GunValue }
   | { type: "link"; url: string; isOpen: boolean }

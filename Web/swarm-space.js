@@ -80,7 +80,7 @@ export class Swarm {
   static async start(invite, options) {
     const swarm = new Swarm();
     const topic = await Topic.of(invite.infoHash, invite.secret);
-    const { store, slot } = await openStore(topic, options.storage ?? "browser");
+    const { store, slot, keepsState } = await openStore(topic, options.storage ?? "browser");
     swarm.#slot = slot;
     swarm.#taken = new Remembered(`taken/${hexadecimal(topic.id)}/${slot?.name}`, slot !== null);
     let identity = options.identity ? await Identity.fromSEA(options.identity) : null;
@@ -101,7 +101,7 @@ export class Swarm {
     swarm.#parts = {
       topic, identity, store, name: options.name ?? "", trackers: invite.trackers, relays: invite.relays,
       iceServers: options.iceServers ?? [], paths: new Set(options.paths ?? ["direct", "turn", "relay", "mesh"]),
-      forwards: options.forwards ?? true,
+      forwards: options.forwards ?? true, keepsState,
       taken: new Set(swarm.#taken.take()), emit: (event) => swarm.#emit(event),
     };
     swarm.#engine = await Engine.start(swarm.#parts);
@@ -291,17 +291,18 @@ export class Swarm {
 
 /** In the browser's storage; in memory where there is none, or none is wanted. */
 async function openStore(topic, storage) {
+  if (typeof storage === "object") return { store: storage, slot: null, keepsState: true };
   if (storage !== "browser" || typeof indexedDB === "undefined" || !globalThis.navigator?.locks) {
-    return { store: new MemoryStore(), slot: null };
+    return { store: new MemoryStore(), slot: null, keepsState: false };
   }
   const swarm = hexadecimal(topic.id);
   const slot = await takeSlot(swarm);
   try {
-    return { store: await BrowserStore.open(swarm, slot.name), slot };
+    return { store: await BrowserStore.open(swarm, slot.name), slot, keepsState: true };
   } catch {
     // Private windows of some browsers keep nothing.
     slot.release();
-    return { store: new MemoryStore(), slot: null };
+    return { store: new MemoryStore(), slot: null, keepsState: false };
   }
 }
 
@@ -316,7 +317,7 @@ async function openStore(topic, storage) {
  * @param {RTCIceServer[]} [options.iceServers] STUN and TURN servers
  * @param {("direct" | "turn" | "relay" | "mesh")[]} [options.paths] the paths that may carry messages
  * @param {boolean} [options.forwards] whether it hands on, within limits, what two others say who do not reach each other
- * @param {"browser" | "memory"} [options.storage] where identity and conversations are kept
+ * @param {"browser" | "memory" | MemoryStore} [options.storage] where identity and conversations are kept
  * @param {{pub: string, priv: string}} [options.identity] an identity of SEA's in place of the browser's own
  * @returns {Promise<Swarm>}
  */

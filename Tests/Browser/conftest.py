@@ -106,4 +106,5 @@ def make_native(magnet: str, native_host: Host, processes: list[JSONProcess], tm
         await member.join(magnet, *options, host=native_host, data=tmp_path / name)
         return member
 
+    make.processes = processes  # type: ignore[attr-defined]
     return make

@@ -193,6 +193,29 @@ async def test_state_converges_with_no_relay_alive(chromium, supernode, make_tab
     await native.log.wait("state", soul=f"~{a.id}", key="status")
 
 
+async def test_mail_for_who_is_away(chromium, supernode, make_tab: MakeTab, make_native: MakeNative) -> None:
+    """A tab and a native member that are never there at the same time, either way, while the relay is."""
+    tab, native = await make_tab(chromium, "tab"), await make_native()
+    await on_path(tab, native, "direct")
+    await on_path(native, tab, "direct")
+    await asyncio.sleep(2)  # they give each other keys that mail is sealed to
+
+    await native.leave()
+    await tab.send(native.id, "from a tab, while you were away")
+    await tab.log.wait("stored", to=native.id, timeout=20)
+    await tab.page.open("about:blank")
+    again = await native.again()
+    make_native.processes.append(again)  # type: ignore[attr-defined]
+    await again.log.wait("message", text="from a tab, while you were away", **{"from": tab.id})
+
+    await again.command(cmd="send", to=tab.id, text="from a terminal, while you were away")
+    await again.log.wait("stored", to=tab.id, timeout=20)
+    await again.leave()
+    await tab.again()
+    await tab.log.wait("message", text="from a terminal, while you were away", **{"from": native.id})
+    await tab.log.until(lambda: bool(tab.log.matching("delivered", to=native.id)), 20, "that the first was delivered")
+
+
 async def test_the_page_cache_and_a_new_network(chromium, make_tab: MakeTab, make_native: MakeNative) -> None:
     """The browser puts the page away and brings it back: the same member, a new run; what was said meanwhile arrives. Then the network changes."""
     tab, native = await make_tab(chromium, "tab"), await make_native()

@@ -60,6 +60,7 @@ export class GunClient {
   /** A link has closed since the neighbours were told. */
   #hasLostLink = false;
   #changed;
+  #stored;
   #wall;
   #now;
   #rule;
@@ -71,9 +72,11 @@ export class GunClient {
    * @param {() => number} owner.now milliseconds of a clock that never steps
    * @param {(record: object, wall: number, lookup: (soul: string, key: string) => unknown) => boolean | Promise<boolean>} [owner.rule]
    *   who may write what
+   * @param {(soul: string, key: string) => void} [owner.stored] a first relay has a durable put
    */
-  constructor({ changed, wall, now, rule = () => true }) {
+  constructor({ changed, wall, now, rule = () => true, stored = () => {} }) {
     this.#changed = changed;
+    this.#stored = stored;
     this.#wall = wall;
     this.#now = now;
     this.#rule = rule;
@@ -339,15 +342,19 @@ export class GunClient {
   #answered(message, link, state) {
     const what = this.#sent.get(message["@"]);
     if (what?.kind === "put" && message.err === undefined && message.ok !== undefined) {
-      for (const key of what.keys) this.#outbox.acknowledge(what.soul, key, what.state, link, this.#now());
+      for (const key of what.keys) this.#acknowledge(what.soul, key, what.state, link);
     }
     // The parts of an answer come one after another.
     if (what?.kind === "query" && !message["%"]) state.repairs.answered(what.soul, this.#now());
   }
 
+  #acknowledge(soul, key, state, link) {
+    if (this.#outbox.acknowledge(soul, key, state, link, this.#now())) this.#stored(soul, key);
+  }
+
   #take(record, link) {
     const { soul, key, value, state } = record;
-    if (this.#links.get(link)?.kind === "relay") this.#outbox.acknowledge(soul, key, state, link, this.#now());
+    if (this.#links.get(link)?.kind === "relay") this.#acknowledge(soul, key, state, link);
     const held = this.entry(soul, key);
     if (!held || !supersedes(held, record)) this.#links.get(link)?.repairs.has(soul, key);
     if (!this.#subscriptions.has(soul) && !held) return;
@@ -437,6 +444,11 @@ export class GunClient {
     for (const link of this.#of("relay")) {
       if (link !== source && !this.#areNeighbours(source, link)) this.#links.get(link).repairs.owe(soul, key, this.#now());
     }
+  }
+
+  /** Whether a member follows a soul. @param {string} soul */
+  isFollowed(soul) {
+    return this.#followers.has(soul);
   }
 
   /** A member's query: it follows that from now on, and is answered. */

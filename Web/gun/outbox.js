@@ -55,12 +55,15 @@ export class Outbox {
     this.#entries.get(address(soul, key))?.waiting.set(link, { attempts, due });
   }
 
+  /** @returns {boolean} whether this is the first relay that has it */
   acknowledge(soul, key, state, link, now) {
     const entry = this.#entries.get(address(soul, key));
-    if (!entry || entry.state !== state) return;
+    if (!entry || entry.state !== state) return false;
     entry.waiting.delete(link);
     entry.acknowledgedBy.add(link);
+    const isFirst = entry.acknowledgedAt === null;
     entry.acknowledgedAt ??= now;
+    return isFirst;
   }
 
   linkClosed(link) {

@@ -11,6 +11,7 @@ import { byePacket } from "../session/frame.js";
 import { SESSION } from "../session/session.js";
 import { TrackerClient } from "../tracker/client.js";
 import { gotKey, Keeping, messageKey, restore } from "./keeping.js";
+import { Mail } from "./mail.js";
 import { Member } from "./member.js";
 import { Mesh } from "./mesh.js";
 import { FRESHNESS, Presence } from "./presence.js";
@@ -18,6 +19,8 @@ import { envelopeDatagram, RelayPath } from "./relay-path.js";
 import { Signaling } from "./signaling.js";
 
 const MOST_MEMBERS = 1_024;
+/** Souls of the swarm itself; those of applications are named otherwise. */
+const SWARM_SOULS = "swarm/";
 /** What came through relays and trackers and waits to be opened: more than this is let go, as datagrams may be. */
 const MOST_WAITING = 1_024;
 /** How old a good-bye that is kept ready may be: after 1,024 packets it would not be taken any more. */
@@ -69,6 +72,7 @@ export class Engine {
    * @param {string[]} parts.relays
    * @param {RTCIceServer[]} parts.iceServers
    * @param {Set<string>} parts.paths
+   * @param {boolean} parts.keepsState whether what is stored outlives this run
    * @param {boolean} parts.forwards whether it hands on what is for others
    * @param {Set<string>} parts.taken what the application has taken of what is kept
    * @param {(event: object) => void} parts.emit
@@ -77,7 +81,7 @@ export class Engine {
     const engine = new Engine();
     Object.assign(engine, {
       topic: parts.topic, identity: parts.identity, peerID: parts.identity.peer, name: cutName(parts.name),
-      iceServers: parts.iceServers, paths: parts.paths,
+      iceServers: parts.iceServers, paths: parts.paths, keepsState: parts.keepsState,
     });
     engine.#emit = parts.emit;
     engine.sessionKey = await SessionKey.generate();
@@ -88,12 +92,14 @@ export class Engine {
     engine.mesh = new Mesh(engine, parts.forwards);
     engine.gun = new GunClient({
       changed: (soul, key, value) => engine.#changed(soul, key, value), wall: () => engine.wall(), now: () => engine.now(),
-      rule: mayBeWritten,
+      rule: mayBeWritten, stored: (soul, key) => engine.mail.stored(soul, key),
     });
-    const { sessions, got } = restore(await parts.store.read(), parts.taken);
+    const records = await parts.store.read();
+    const { sessions, got } = restore(records, parts.taken);
     for (const [peer, kept] of sessions) {
       if (peer !== engine.peerID) engine.members.set(peer, new Member(peer, engine.peerID, engine.now(), kept));
     }
+    engine.mail = new Mail(engine, records);
     for (const message of got) engine.emit({ ...message, type: "message" });
     engine.#dial(parts.relays, parts.trackers);
     return engine;
@@ -165,6 +171,7 @@ export class Engine {
     let next = Math.min(this.presence.announceAt, this.gun.nextTimeout, this.signaling.nextSweep, this.mesh.tellAt);
     for (const { client } of this.trackers) next = Math.min(next, client.nextTimeout);
     for (const member of this.members.values()) {
+      next = Math.min(next, this.mail.nextTimeout(member));
       if (member.session.isUp) next = Math.min(next, member.cipher?.nextTimeout ?? Infinity);
       if (member.session.path === "mesh") next = Math.min(next, member.farewellAt + FAREWELL_AGE);
       next = Math.min(next, member.session.nextTimeout(this.now()), this.signaling.nextTimeout(member), member.slots.clearAt);
@@ -196,6 +203,7 @@ export class Engine {
       }
       this.#rest(member);
       this.#keepFarewell(member);
+      this.mail.run(member);
       this.pump(member);
     }
     this.#schedule();
@@ -260,7 +268,9 @@ export class Engine {
       if (typeof value === "string") this.queue(() => this.relayPath.take(value));
     } else if (this.presence.isPresenceSoul(soul)) {
       if (typeof value === "string") this.queue(() => this.presence.takeText(value));
-    } else {
+    } else if (this.mail.isMail(soul)) {
+      this.mail.note(soul, key, value);
+    } else if (!soul.startsWith(SWARM_SOULS)) {
       this.emit({ type: "state", soul, key, value });
     }
   }
@@ -317,6 +327,7 @@ export class Engine {
   /** Takes what a member's packet says of keys, and has them replaced when that is due (docs/protocol.md, "Rekeying"). */
   takeRekeying(frames, member) {
     const { cipher } = member;
+    this.mail.takePrekeys(frames, member);
     for (const frame of frames) {
       if (["rekey", "rekeyed", "switched"].includes(frame.type)) this.#rekey(member, () => cipher?.receive(frame, this.now()));
     }
@@ -430,9 +441,14 @@ export class Engine {
     this.keeping.afterwards(() => this.takenLately.delete(key));
   }
 
+  get isPaused() {
+    return this.#isPaused;
+  }
+
   setPaused(isPaused) {
     if (isPaused === this.#isPaused) return;
     this.#isPaused = isPaused;
+    if (!isPaused) this.mail.read();
     for (const member of this.members.values()) {
       member.session.setPaused(isPaused);
       this.pump(member);
@@ -482,9 +498,11 @@ export class Engine {
       }
       case "inboundAdvanced": {
         const { stream, next } = event;
+        this.mail.noteStream(member, stream, Math.floor(this.wall()));
         this.keeping.set(`in/${peer}`, { stream, next });
         this.keeping.afterwards(() => {
           member.session.commit(stream, next);
+          this.mail.settle(member);
           this.pump(member);
         });
         break;

@@ -5,6 +5,7 @@ import { isLower } from "../sealing/keys.js";
 import { Outbound } from "../session/outbound.js";
 import { Session } from "../session/session.js";
 import { Negotiation } from "../signaling/negotiation.js";
+import { MemberMail } from "./mail.js";
 import { MeshNeighbour, prefixOf } from "./neighbour.js";
 
 const SLOTS = 48;
@@ -85,6 +86,7 @@ export class Member {
     /** How neighbours speak of it. */
     this.prefix = prefixOf(peer);
     this.heardOfAt = now;
+    this.mail = new MemberMail(now);
     this.session = new Session(kept.outbound ?? new Outbound(randomU64()), kept.inbound ?? undefined);
     this.negotiation = new Negotiation(isLower(ownID, peer), now);
   }

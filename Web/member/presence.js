@@ -76,6 +76,7 @@ export class Presence {
     this.#lastTimestamp = Math.max(this.#lastTimestamp + 1, Math.floor(engine.wall()));
     const record = {
       peer: engine.peerID, sessionKey: engine.sessionKey.point, timestamp: this.#lastTimestamp, isLeaving, name: engine.name,
+      keepsState: engine.keepsState,
     };
     return sealPresence(record, engine.identity, engine.topic);
   }
@@ -84,6 +85,7 @@ export class Presence {
   async announce() {
     this.announceAt = this.#engine.now() + INTERVAL * (0.8 + Math.random() / 5);
     await this.#followDays();
+    await this.#engine.mail.follow();
     const today = this.#days.get(dayOf(this.#engine.wall()));
     if (today) for (const soul of [today.inbox, today.presence]) this.#engine.gun.refresh(soul);
     await this.publish();

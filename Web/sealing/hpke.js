@@ -44,25 +44,25 @@ const uncompressed = (point) => join(Uint8Array.of(4), point);
  * @param {Uint8Array} recipient the public key, 64 bytes
  * @param {Uint8Array} info
  * @param {Uint8Array} plaintext
- * @param {SessionKey} [ephemeral] only for known answers: a new one for each message else
+ * @param {Uint8Array} [additionalData]
  * @returns {Promise<Uint8Array>} encapsulated key (65) ‖ ciphertext ‖ tag
  */
-export async function sealTo(recipient, info, plaintext, ephemeral) {
-  const own = ephemeral ?? (await SessionKey.generate());
+export async function sealTo(recipient, info, plaintext, additionalData = EMPTY) {
+  const own = await SessionKey.generate();
   const encapsulated = uncompressed(own.point);
   const secret = await sharedSecret(await own.agree(recipient), encapsulated, uncompressed(recipient));
   const { key, nonce } = await schedule(secret, info);
-  return join(encapsulated, await seal(key, nonce, plaintext, EMPTY));
+  return join(encapsulated, await seal(key, nonce, plaintext, additionalData));
 }
 
 /** @param {SessionKey} own @param {Uint8Array} info @param {Uint8Array} sealed @returns {Promise<Uint8Array>} */
-export async function openWith(own, info, sealed) {
+export async function openWith(own, info, sealed, additionalData = EMPTY) {
   if (sealed.length <= ENCAPSULATED_BYTES || sealed[0] !== 4) throw new Refusal("malformed");
   const encapsulated = sealed.subarray(0, ENCAPSULATED_BYTES);
   try {
     const agreed = await own.agree(encapsulated.slice(1));
     const { key, nonce } = await schedule(await sharedSecret(agreed, encapsulated, uncompressed(own.point)), info);
-    return await open(key, nonce, sealed.subarray(ENCAPSULATED_BYTES), EMPTY);
+    return await open(key, nonce, sealed.subarray(ENCAPSULATED_BYTES), additionalData);
   } catch {
     throw new Refusal("notForUs");
   }

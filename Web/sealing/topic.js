@@ -53,6 +53,11 @@ export class Topic {
     return this.#name(`inbox ${day} ${peer}`, 16, "swarm/");
   }
 
+  /** Where mail for a member is left in a week. @param {string} peer @param {number} week days since 1970 / 7 @returns {Promise<string>} */
+  async mailSoul(peer, week) {
+    return `${await this.#name(`mail ${week} ${peer}`, 16, "swarm/")}<?1209600`;
+  }
+
   /** A member's name inside the souls of this swarm. @param {string} peer @returns {Promise<string>} */
   tag(peer) {
     return this.#name(`tag ${peer}`, 9, "");

@@ -1,6 +1,6 @@
 // What a packet of a session is made of (docs/protocol.md, "Frames").
 
-import { Reader, Refusal, Writer } from "../base/bytes.js";
+import { join, Reader, Refusal, Writer } from "../base/bytes.js";
 import { peerBytes, peerText } from "../sealing/keys.js";
 
 /** The bytes a data frame adds to its payload. */
@@ -8,6 +8,9 @@ export const DATA_OVERHEAD = 5 + 33;
 
 /** The most neighbours that are told of. */
 export const MOST_NEIGHBOURS = 256;
+
+/** The most one-time prekeys that are given at once. */
+const MOST_PREKEYS = 64;
 
 /** Flags of a data frame. @enum {number} */
 export const Flag = Object.freeze({ first: 1, last: 2, text: 4 });
@@ -40,7 +43,18 @@ export const Flag = Object.freeze({ first: 1, last: 2, text: 4 });
  * @typedef {{type: "rekey" | "rekeyed", epoch: number, key: Uint8Array, signature: Uint8Array} | {type: "switched", epoch: number}} Rekeying
  *   how members come to the keys of the next epoch
  *
- * @typedef {Rekeying | DataFrame | Acknowledgement | {type: "ping" | "pong", id: bigint} | {type: "bye"} | Neighbours | Carried} Frame
+ * @typedef {{id: number, key: Uint8Array}} Prekey
+ *
+ * @typedef {object} Prekeys keys of the sender that mail for it is sealed to (docs/protocol.md, "Mail")
+ * @property {"prekeys"} type
+ * @property {Prekey} lastResort may be used again, until it expires
+ * @property {number} expiry milliseconds since 1970
+ * @property {Prekey[]} oneTime each for one item
+ * @property {Uint8Array} signature
+ *
+ * @typedef {{type: "stock", lastResort: number, oneTime: number}} Stock how many prekeys of the receiver the sender holds
+ *
+ * @typedef {Prekeys | Stock | Rekeying | DataFrame | Acknowledgement | {type: "ping" | "pong", id: bigint} | {type: "bye"} | Neighbours | Carried} Frame
  */
 
 /** Appends a frame to a packet. @param {Writer} packet @param {Frame} frame */
@@ -72,9 +86,22 @@ export function writeFrame(packet, frame) {
       return packet.u8(frame.type === "rekey" ? 20 : 21).u32(132).u32(frame.epoch).append(frame.key).append(frame.signature);
     case "switched":
       return packet.u8(22).u32(4).u32(frame.epoch);
+    case "prekeys": {
+      const body = join(prekeysBody(frame), frame.signature);
+      return packet.u8(23).u32(body.length).append(body);
+    }
+    case "stock":
+      return packet.u8(24).u32(6).u32(frame.lastResort).u16(frame.oneTime);
     default:
       throw new TypeError(`no frame is of type ${frame.type}`);
   }
+}
+
+/** What is signed of prekeys. @param {Prekeys} frame */
+export function prekeysBody({ lastResort, expiry, oneTime }) {
+  const body = new Writer().u32(lastResort.id).append(lastResort.key).u64(expiry);
+  for (const { id, key } of oneTime) body.u32(id).append(key);
+  return body.bytes;
 }
 
 /** A packet of one frame. @param {Frame} frame */
@@ -136,6 +163,19 @@ function parseBody(type, body) {
       return { type: type === 20 ? "rekey" : "rekeyed", epoch: body.u32(), key: body.take(64), signature: body.take(64) };
     case 22:
       return { type: "switched", epoch: body.u32() };
+    case 23: {
+      const prekey = () => {
+        const id = body.u32();
+        if (!id) throw new Refusal("malformed");
+        return { id, key: body.take(64) };
+      };
+      const frame = { type: "prekeys", lastResort: prekey(), expiry: body.count(), oneTime: [] };
+      while (body.remaining > 64) frame.oneTime.push(prekey());
+      if (frame.oneTime.length > MOST_PREKEYS) throw new Refusal("malformed");
+      return { ...frame, signature: body.take(64) };
+    }
+    case 24:
+      return { type: "stock", lastResort: body.u32(), oneTime: body.u16() };
     default:
       return null;
   }

@@ -143,12 +143,28 @@ export class Session {
       this.events.push({ type: "up", path: this.#toldPath });
     }
     for (const frame of frames) this.#receive(frame, carrier, now);
-    const { stream, durableNext, committed } = this.inbound;
-    if (stream !== null && durableNext > committed && (this.#reported.stream !== stream || this.#reported.next !== durableNext)) {
-      this.#reported = { stream, next: durableNext };
-      this.events.push({ type: "inboundAdvanced", stream, next: durableNext });
-    }
+    this.#reportAdvance();
     this.#chooseCarrier(now);
+  }
+
+  #reportAdvance() {
+    const { stream, durableNext, committed } = this.inbound;
+    if (stream === null || durableNext <= committed) return;
+    if (this.#reported.stream === stream && this.#reported.next === durableNext) return;
+    this.#reported = { stream, next: durableNext };
+    this.events.push({ type: "inboundAdvanced", stream, next: durableNext });
+  }
+
+  /** Takes frames that mail has brought: they say nothing of the member's presence. @param {import("./frame.js").Frame[]} frames */
+  receiveMail(frames) {
+    for (const frame of frames) {
+      if (frame.type === "data") {
+        for (const message of this.inbound.receive(frame)) this.events.push({ type: "message", path: "relay", ...message });
+      } else if (frame.type === "acknowledgement") {
+        for (const number of this.outbound.acknowledge(frame)) this.events.push({ type: "delivered", number });
+      }
+    }
+    this.#reportAdvance();
   }
 
   /** What was reported by `inboundAdvanced` is kept. */

@@ -3,11 +3,12 @@
 import { base64url, fromHexadecimal, hexadecimal, Refusal } from "../base/bytes.js";
 import { EnvelopeCipher, firstKeys, furtherKeys, SessionParties } from "../sealing/envelope.js";
 import { Identity, SessionKey, verifies } from "../sealing/keys.js";
+import { openItem, prekeyOf, prekeysSigned, sealItem } from "../sealing/mail.js";
 import { openPresence, sealPresence } from "../sealing/presence.js";
 import { exchanged } from "../sealing/session-cipher.js";
 import { Kind, openOpenOffer, openSignal, parseTrackerText, sealOpenOffer, sealSignal, trackerText } from "../sealing/signal.js";
 import { infoHashOfName, Topic } from "../sealing/topic.js";
-import { parsePacket, writeFrame } from "../session/frame.js";
+import { parsePacket, prekeysBody, writeFrame } from "../session/frame.js";
 import { Writer } from "../base/bytes.js";
 
 function equal(a, b, what) {
@@ -105,6 +106,8 @@ export async function check(vectors) {
 
   count += await checkRekeying(vectors.rekeying, members, topic);
 
+  count += await checkMail(vectors.mail, members, topic);
+
   for (const vector of vectors.signals) {
     const sealed = fromHexadecimal(vector.sealed);
     const signal = vector.isOpenOffer ? await openOpenOffer(sealed, topic) : await openSignal(sealed, bob.session, topic);
@@ -172,6 +175,30 @@ async function checkRekeying(vector, members, topic) {
     equal(hexadecimal(await (await cipher(ciphers[receiver])).open(fromHexadecimal(envelope))), packet, "packet of epoch 1");
   }
   return 15;
+}
+
+/** An item of mail from Alice to Bob, and prekeys of his. @returns {Promise<number>} how many checks were passed */
+async function checkMail(vector, { alice, bob }, topic) {
+  const own = await sessionKey(vector.prekeyPrivate, vector.prekeyPublic);
+  const sealed = fromHexadecimal(vector.item);
+  equal(prekeyOf(sealed), vector.prekey, "prekey of an item");
+  const item = await openItem(sealed, own, topic);
+  equal(item.sender, alice.identity.peer, "sender of an item");
+  equal(item.recipient, bob.identity.peer, "recipient of an item");
+  equal(String(item.timestamp), String(vector.timestamp), "time of an item");
+  equal(hexadecimal(item.packet), vector.packet, "packet of an item");
+  const ours = await sealItem(item, alice.identity, { id: vector.prekey, key: own.point }, topic);
+  equal(hexadecimal((await openItem(ours, own, topic)).packet), vector.packet, "an item of our own");
+  await refused(() => openItem(sealed, bob.session, topic), "notForUs", "an item for another key");
+  const [frame] = parsePacket(fromHexadecimal(vector.bundle));
+  equal(frame.lastResort.id, vector.prekey, "last resort");
+  const signed = prekeysSigned(bob.identity.peer, alice.identity.peer, prekeysBody(frame), topic);
+  equal(hexadecimal(signed), vector.bundleSigned, "what is signed of prekeys");
+  equal(await verifies(bob.identity.peer, frame.signature, signed), true, "signature of prekeys");
+  const writer = new Writer();
+  writeFrame(writer, frame);
+  equal(hexadecimal(writer.bytes), vector.bundle, "packet of prekeys");
+  return 11;
 }
 
 /** The vectors' numbers go beyond 2^53: those stay texts. @param {string} json */
