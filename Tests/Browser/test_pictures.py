@@ -49,6 +49,8 @@ async def test_pictures(chromium: Chromium, supernode: Supernode, make_native: M
     await alice.wait("swarm.peers.length === 4 && swarm.peers.every(({ path, rtt }) => path === 'direct' && rtt !== null)", 60)
     await alice.page.run("globalThis.erin = swarm.peers.find(({ name }) => name === 'erin').id; swarm.block('direct', erin)")
     await alice.wait("swarm.peers.some(({ path }) => path === 'relay')")
+    await alice.page.run("const bob = swarm.peers.find(({ name }) => name === 'Bob').id; swarm.block('direct', bob); swarm.block('relay', bob)")
+    await alice.wait("swarm.peers.some(({ path, through }) => path === 'mesh' && through)")
     for name, text in TALK:
         await (alice if name == "Alice" else others[name]).say(text)
         await asyncio.sleep(0.4)

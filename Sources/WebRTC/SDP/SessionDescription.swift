@@ -53,8 +53,7 @@ public struct SessionDescription: Equatable, Sendable {
     public var sctpPort: UInt16
     /// The largest message in bytes that the sender of the description takes; `Int.max` when it said "no limit".
     public var maxMessageSize: Int
-    /// Whether the sender of the description takes datagrams that are larger than Ethernet's. Browsers need not: Chromium ends a
-    /// connection that brings it one of more than 2,048 bytes.
+    /// Whether the sender of the description takes datagrams that are larger than Ethernet's: nobody needs to.
     public var takesLargeDatagrams: Bool
     /// Only those that we can use: UDP, component 1, an address.
     public var candidates: [Candidate]
@@ -72,8 +71,7 @@ public struct SessionDescription: Equatable, Sendable {
         credentials: ICECredentials, isLite: Bool = false, iceOptions: [String] = ["trickle", "ice2"],
         fingerprints: [DTLSFingerprint], setup: Setup, sctpPort: UInt16 = 5000, maxMessageSize: Int = 262_144,
         takesLargeDatagrams: Bool = false, candidates: [Candidate] = [], hasEndOfCandidates: Bool = false,
-        form: SCTPForm = .sctpPort,
-        otherSections: [OtherSection] = []
+        form: SCTPForm = .sctpPort, otherSections: [OtherSection] = []
     ) {
         self.kind = kind
         self.sessionID = sessionID
