@@ -223,6 +223,8 @@ final class RelayHost {
         var slice = RecordSlice.nothing
         switch result {
         case .success(let read): slice = read
+        // Whoever asked is gone as well by now.
+        case .failure(.closed): break
         case .failure(let error):
             storeFailures += 1
             logger.error("cannot read the graph", metadata: ["error": "\(error)"])
