@@ -123,7 +123,7 @@ export class Drawing {
     const path = drawn("path", { class: `link ${peer.path}`, d });
     this.#links.append(path);
     this.#paths.set(peer.id, path);
-    const middle = path.getPointAtLength(path.getTotalLength() * 0.55);
+    const middle = path.getPointAtLength(path.getTotalLength() * (peer.path === "mesh" ? 0.8 : 0.55));
     const words = this.#isNarrow ? [rttText(peer.rtt)] : [pathName(peer.path), rttText(peer.rtt)];
     const label = words.filter(Boolean).join(" · ");
     this.#nodes.append(
