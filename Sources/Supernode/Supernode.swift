@@ -44,10 +44,11 @@ public final class Supernode: Sendable {
         let (store, tls) = try await NIOThreadPool.singleton.runIfActive { try Self.open(configuration) }
         do {
             let log = try await Self.changeLog(store, configuration)
+            let savedTable = configuration.dht == nil ? [] : await KeptDHTTable.load(from: store)
             let port = try await eventLoop.flatSubmit { [eventLoop, logger, node] in
                 let loop = SupernodeLoop(
-                    eventLoop: eventLoop, configuration: configuration, store: store, log: log, tls: tls,
-                    logger: logger)
+                    eventLoop: eventLoop, configuration: configuration, store: store, log: log, savedTable: savedTable,
+                    tls: tls, logger: logger)
                 node.value = loop
                 return loop.start()
             }.get()

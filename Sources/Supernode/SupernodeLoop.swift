@@ -14,6 +14,8 @@ final class SupernodeLoop {
     private let eventLoop: any EventLoop
     private let configuration: SupernodeConfiguration
     private let store: SQLiteStore?
+    /// What an earlier run knew of the DHT.
+    private let savedTable: [UInt8]
     private let tls: ServerTLS?
     private let logger: Logger
     private let startedAt: Instant
@@ -29,11 +31,12 @@ final class SupernodeLoop {
 
     init(
         eventLoop: any EventLoop, configuration: SupernodeConfiguration, store: SQLiteStore?, log: ChangeLog?,
-        tls: ServerTLS?, logger: Logger
+        savedTable: [UInt8], tls: ServerTLS?, logger: Logger
     ) {
         self.eventLoop = eventLoop
         self.configuration = configuration
         self.store = store
+        self.savedTable = savedTable
         self.tls = tls
         self.logger = logger
         startedAt = Instant(eventLoop.now)
@@ -74,7 +77,9 @@ final class SupernodeLoop {
                 self.stun = stun
                 if let configuration = self.configuration.dht {
                     let dht = DHTHost(
-                        port: udp, configuration: configuration, bootstrap: self.configuration.dhtBootstrap)
+                        port: udp, configuration: configuration, bootstrap: self.configuration.dhtBootstrap,
+                        saved: self.savedTable
+                    ) { [store = self.store] in KeptDHTTable.keep($0, in: store) }
                     stun.dht = dht
                     dht.start()
                 }

@@ -37,8 +37,41 @@ extension SwarmEngine {
 
     /// An address at which a node of the DHT is: its name may take a while to resolve.
     public mutating func addDHTBootstrap(_ address: TransportAddress, now: Instant) {
+        guard dht != nil else { return }
+        dhtHealth[AddressFamily(address.address), default: PlaneHealth()].began(now: now)
         dht?.addBootstrap(address, now: now)
         drainDHT(now: now)
+    }
+
+    /// How it stands with the DHT of each family that there is a way into.
+    var dhtPlanes: [PlaneStatus] {
+        guard let node = dht?.node else { return [] }
+        return AddressFamily.allCases.compactMap { family in
+            guard let health = dhtHealth[family] else { return nil }
+            var status = health.status(.dht, family == .ipv4 ? "IPv4" : "IPv6")
+            if node.nodeCount(family) == 0, status.state == .working { status.state = .trying }
+            switch node.externalMapping(family) {
+            case .unknown: break
+            case .endpointIndependent(let address):
+                status.addresses = [address]
+                status.mapping = .endpointIndependent
+            case .endpointDependent: status.mapping = .addressDependent
+            }
+            return status
+        }
+    }
+
+    private mutating func noteDHTHealth(now: Instant) {
+        for family in AddressFamily.allCases {
+            let isThere = (dht?.node.nodeCount(family) ?? 0) > 0
+            // Our own addresses of a family are a way into its DHT, if they lead out of this machine.
+            let mayLead = hostAddresses.contains {
+                AddressFamily($0.address) == family && !$0.address.isLoopback && !$0.address.isLinkLocal
+            }
+            guard isThere || mayLead || dhtHealth[family] != nil else { continue }
+            dhtHealth[family, default: PlaneHealth()].began(now: now)
+            if isThere { dhtHealth[family]?.worked(now: now) }
+        }
     }
 
     /// Whether signals to a member are left in its mailbox: nothing faster is known to reach it.
@@ -82,6 +115,25 @@ extension SwarmEngine {
         drainDHT(now: now)
     }
 
+    /// Writes into the DHT that we leave, where it says that we are here: who reads there later does not look for us. To be
+    /// called a moment before `leave`, as writing there is a search.
+    public mutating func withdraw(now: Instant) {
+        guard !isWithdrawn, !isLeaving, dht?.isConnected == true else { return }
+        isWithdrawn = true
+        let (wall, place) = (wall(now), PresenceSlots.slot(of: peerID))
+        for (day, slot) in ownSlots where slot.isOurs {
+            guard let record = try? presenceRecord(isLeaving: true, now: now).sealed(by: identity, topic: topic) else {
+                continue
+            }
+            dht?.write(
+                [record] + slot.others, day: day, slot: place, after: slot.sequence, isLast: true, wall: wall, now: now)
+        }
+        drainDHT(now: now)
+    }
+
+    /// Whether that is still under way.
+    public var isWithdrawing: Bool { dht?.isWithdrawing ?? false }
+
     /// Keeps the table for the next run.
     mutating func keepDHTTable(now: Instant) {
         keepTableAt = now + Self.keepTableEvery
@@ -93,6 +145,7 @@ extension SwarmEngine {
 
     /// Takes all that the DHT has to say.
     mutating func drainDHT(now: Instant) {
+        noteDHTHealth(now: now)
         while let event = dht?.pollEvent(now: now) {
             switch event {
             case .endpoints(let addresses):
@@ -164,12 +217,26 @@ extension SwarmEngine {
                 }
             }
         }
-        guard !isThere, !isLeaving, slot == PresenceSlots.slot(of: peerID), let own = sealedPresence(now: now) else {
-            return
+        guard slot == PresenceSlots.slot(of: peerID), !isLeaving, !isWithdrawn else { return }
+        // Those who are here first: there is not room for everybody.
+        others.sort {
+            ($1.record.isLeaving ? 1 : 0, $0.record.timestamp) > ($0.record.isLeaving ? 1 : 0, $1.record.timestamp)
         }
-        others.sort { $0.record.timestamp > $1.record.timestamp }
+        ownSlots = ownSlots.filter { abs($0.key - day) <= 1 }
+        ownSlots[day] = OwnSlot(sequence: sequence, others: others.map(\.sealed), isOurs: isThere)
+        guard !isThere, let own = sealedPresence(now: now) else { return }
+        ownSlots[day]?.isOurs = true
         let wall = wall(now)
         dht?.write(
             [own] + others.map(\.sealed), day: day, slot: slot, after: sequence, wall: wall, now: now)
     }
+}
+
+/// What was read in the slot where our own presence record belongs.
+struct OwnSlot {
+    var sequence: Int64
+    /// Sealed records of others.
+    var others: [[UInt8]]
+    /// Our record is there, or on its way.
+    var isOurs: Bool
 }

@@ -11,7 +11,7 @@ public struct TrackerFetch: Equatable, Sendable {
 extension SwarmEngine {
     /// How it stands with each plane that is in use.
     public var planes: [PlaneStatus] {
-        var all = trackers.status + announces.status + gun.status
+        var all = trackers.status + announces.status + dhtPlanes + gun.status
         if let status = lan.status { all.append(status) }
         if !knownPeers.isEmpty {
             let isMet = knownPeers.keys.contains { datagrams.endpoint(of: $0) != nil }

@@ -61,11 +61,14 @@ extension SwarmEngine {
     }
 
     /// Our presence record as of now.
-    mutating func presenceRecord(now: Instant) -> PresenceRecord {
+    ///
+    /// - Parameter isLeaving: what it says of that; `nil` for what is so.
+    mutating func presenceRecord(isLeaving: Bool? = nil, now: Instant) -> PresenceRecord {
         lastPresenceTimestamp = max(lastPresenceTimestamp + 1, UInt64(max(0, wall(now))))
         return PresenceRecord(
-            peer: peerID, sessionKey: sessionKey.publicKey, timestamp: lastPresenceTimestamp, isLeaving: isLeaving,
-            keepsState: configuration.isDurable && usesMail, name: configuration.name)
+            peer: peerID, sessionKey: sessionKey.publicKey, timestamp: lastPresenceTimestamp,
+            isLeaving: isLeaving ?? self.isLeaving, keepsState: configuration.isDurable && usesMail,
+            name: configuration.name)
     }
 
     /// Subscribes to presence and to our inbox of today, and around midnight of the neighbouring day.

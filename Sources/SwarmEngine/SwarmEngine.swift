@@ -1,3 +1,4 @@
+import DHT
 public import DTLS
 import Gun
 import ICE
@@ -42,6 +43,11 @@ public struct SwarmEngine: ~Copyable {
     var trackers: TrackerPlane
     var dht: DHTPlane?
     var keepTableAt: Instant
+    var dhtHealth: [AddressFamily: PlaneHealth] = [:]
+    /// What was last read where our presence record belongs, by day.
+    var ownSlots: [Int: OwnSlot] = [:]
+    /// Our record in the DHT says that we leave.
+    var isWithdrawn = false
     /// A tracker said something lately: offers through it need no mailbox.
     var trackersSpokeAt: Instant?
     var trackersSpeak = false

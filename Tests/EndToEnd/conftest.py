@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from networks import ADDRESS, Host, Network
+from nat_lab import NATLab
+from networks import ADDRESS, Host, Network, NetworkUnavailable, ip
 from node import MakeMember, MakeSupernode, Member, Supernode
 from processes import JSONProcess
+
+
+# Eight nodes of the DHT, each in a network of its own: of one network a node believes one.
+DHT_ADDRESSES = [f"198.19.{number}.1" for number in range(1, 9)]
+DHT_PORT = 7750
 
 
 @pytest.fixture(scope="session")
@@ -70,3 +76,33 @@ def make_member(hosts: list[Host], processes: list[JSONProcess], tmp_path: Path)
         return member
 
     return make
+
+
+class DHTNode(JSONProcess):
+    """`swarm-space serve` as a node of the DHT."""
+
+    async def serve(self, address: str) -> None:
+        await self.start("serve", "--json", "--host", address, "--port", str(DHT_PORT), "--dht-bootstrap", f"{DHT_ADDRESSES[0]}:{DHT_PORT}")
+        await self.log.wait("ready", timeout=20)
+
+
+@pytest.fixture
+async def dht(network: Network, processes: list[JSONProcess]) -> AsyncIterator[str]:
+    """Eight nodes on the internet; the address of one of them."""
+    for address in DHT_ADDRESSES:
+        ip("address", "replace", f"{address}/32", "dev", "lo")
+    for number, address in enumerate(DHT_ADDRESSES):
+        node = DHTNode(f"dht{number}")
+        processes.append(node)
+        await node.serve(address)
+    yield f"{DHT_ADDRESSES[3]}:{DHT_PORT}"
+
+
+@pytest.fixture
+def lab(network: Network) -> Iterator[NATLab]:
+    try:
+        lab = NATLab(network)
+    except NetworkUnavailable as error:
+        pytest.skip(str(error))
+    yield lab
+    lab.close()

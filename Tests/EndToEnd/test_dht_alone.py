@@ -3,50 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import re
+import signal
+import urllib.request
 from pathlib import Path
 
 import pytest
 from nat_lab import NATLab
-from networks import Network, NetworkUnavailable, ip
-from node import Member
+from networks import ADDRESS
+from node import Member, Supernode
 from processes import JSONProcess
-
-NODES = 8
-# Each in a network of its own: of one network a node believes one.
-ADDRESSES = [f"198.19.{number}.1" for number in range(1, NODES + 1)]
-PORT = 7750
-
-
-class DHTNode(JSONProcess):
-    """`swarm-space serve` as a node of the DHT."""
-
-    async def serve(self, address: str) -> None:
-        await self.start("serve", "--json", "--host", address, "--port", str(PORT), "--dht-bootstrap", f"{ADDRESSES[0]}:{PORT}")
-        await self.log.wait("ready", timeout=20)
-
-
-@pytest.fixture
-async def dht(network: Network, processes: list[JSONProcess]) -> AsyncIterator[str]:
-    """Eight nodes on the internet; the address of one of them."""
-    for address in ADDRESSES:
-        ip("address", "replace", f"{address}/32", "dev", "lo")
-    for number, address in enumerate(ADDRESSES):
-        node = DHTNode(f"dht{number}")
-        processes.append(node)
-        await node.serve(address)
-    yield f"{ADDRESSES[3]}:{PORT}"
-
-
-@pytest.fixture
-def lab(network: Network) -> Iterator[NATLab]:
-    try:
-        lab = NATLab(network)
-    except NetworkUnavailable as error:
-        pytest.skip(str(error))
-    yield lab
-    lab.close()
-
 
 @pytest.mark.parametrize("kind", ["port-restricted", "none"])
 async def test_two_members_meet_through_the_dht_alone(
@@ -68,3 +34,30 @@ async def test_two_members_meet_through_the_dht_alone(
     await alice.message(bob, "from bob 19")
     assert bob.texts_from(alice.id) == [f"from alice {number}" for number in range(20)]
     assert bob.paths_from(alice.id) == {"direct"}
+
+
+async def known_nodes(supernode: Supernode) -> int:
+    """How many nodes of the DHT answer it."""
+    text = await asyncio.to_thread(lambda: urllib.request.urlopen(supernode.http + "metrics", timeout=5).read().decode())
+    return int(re.search(r"^\w*dht_nodes (\d+)$", text, re.MULTILINE).group(1))  # type: ignore[union-attr]
+
+
+async def test_a_supernode_keeps_its_table(dht: str, processes: list[JSONProcess], tmp_path: Path) -> None:
+    """Started anew, without anybody to begin with, it asks those that it knew."""
+
+    async def serve(*options: str) -> Supernode:
+        supernode = Supernode(ADDRESS, tmp_path / "serve", *options, dht=True)
+        processes.append(supernode)
+        await supernode.serve()
+        return supernode
+
+    async def meets(supernode: Supernode, count: int) -> None:
+        async with asyncio.timeout(30):
+            while await known_nodes(supernode) < count:
+                await asyncio.sleep(0.1)
+
+    first = await serve("--dht-bootstrap", dht)
+    await meets(first, 5)
+    first.signal(signal.SIGTERM)
+    assert await first.exit_status(5) == 0
+    await meets(await serve(), 5)

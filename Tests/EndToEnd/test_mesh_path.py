@@ -44,3 +44,24 @@ async def test_only_mesh(make_member, supernode) -> None:
     await streams.sent()
     await streams.complete(timeout=20)
     assert streams.paths() == {"mesh"}
+
+
+async def test_who_knows_one_member_learns_of_the_others(make_member, supernode, processes) -> None:
+    """Peer exchange: no server is alive, and one member is known from before. It tells of the other, and brings their signals."""
+    alice, carol = members = [await make_member("meadow", supernode=supernode) for _ in range(2)]
+    await all_meet(members)
+    await all_on(members, "direct")
+    await carol.leave()
+    bob = await make_member("meadow", supernode=supernode)
+    await all_meet([alice, bob])
+    await all_on([alice, bob], "direct")
+    await supernode.kill()
+    carol = await carol.again()
+    processes.append(carol)
+    await carol.path(alice, "direct")
+    await carol.log.wait("discovered", peer=bob.id, plane="mesh", timeout=10)
+    await carol.path(bob, "direct", timeout=15)
+    await bob.path(carol, "direct", timeout=15)
+    await carol.send(bob, "nobody introduced us but Alice")
+    message = await bob.message(carol, "nobody introduced us but Alice")
+    assert message["path"] == "direct"

@@ -53,6 +53,45 @@ import Testing
         }
     }
 
+    /// Who leaves takes its record out of the DHT: those who come later do not look for it. Who vanishes is believed to be there.
+    @Test(arguments: [false, true]) func whoLeavesIsNotBelievedToBeThere(vanishes: Bool) throws {
+        let (swarm, alice, bob) = try strangers(seed: 51)
+        // So that records are read in slots only.
+        swarm.vanishes = { $0.first == 0x53 }
+        let met = swarm.run(within: .seconds(120)) { alice.path(to: bob) == .direct && bob.path(to: alice) == .direct }
+        #expect(met != nil)
+        swarm.run(for: .seconds(60))
+        if !vanishes {
+            swarm.act(bob) { $0.withdraw(now: swarm.now) }
+            let isWithdrawing = bob.engine.isWithdrawing
+            #expect(isWithdrawing)
+            let took = swarm.run(within: .seconds(5)) { !bob.engine.isWithdrawing }
+            #expect(took != nil, "within the time that leaving has")
+            swarm.act(bob) { $0.leave(now: swarm.now) }
+            swarm.run(for: .seconds(1))
+        }
+        swarm.crash(bob)
+        swarm.crash(alice)
+        let carol = try swarm.addNode(name: "carol", planes: [])
+        swarm.act(carol) { $0.addDHTBootstrap(swarm.dhtAddress(1), now: swarm.now) }
+        swarm.run(for: .seconds(90))
+        #expect(carol.events.contains { $0.event == .discovered(alice.id, .dht) })
+        #expect(carol.events.contains { $0.event == .discovered(bob.id, .dht) } == vanishes)
+    }
+
+    /// The plane says for itself how it goes, and what its nodes say of our address.
+    @Test func itsStateIsTold() throws {
+        let (swarm, alice, _) = try strangers(seed: 52)
+        func state() -> PlaneStatus? { alice.engine.planes.first { $0.kind == .dht } }
+        #expect(state()?.state == .trying)
+        swarm.run(for: .seconds(30))
+        let status = try #require(state())
+        #expect(status.name == "IPv4" && status.state == .working && status.latency != nil)
+        swarm.isDHTCut = true
+        swarm.run(for: .seconds(1800))
+        #expect(state()?.state == .trying)
+    }
+
     @Test func mailboxKeysAreTheSameAtBothEnds() throws {
         var entropy = Entropy.system
         let (a, b) = (Identity(SEAPair.generate(using: &entropy)), Identity(SEAPair.generate(using: &entropy)))

@@ -67,6 +67,8 @@ final class VirtualSwarm {
     private var tracker: TrackerServer?
     /// Nodes of the DHT on the internet.
     private(set) var dht: [DHTNode] = []
+    /// No datagram reaches a node of the DHT, or comes from one.
+    var isDHTCut = false
     /// Datagrams of members to members that vanish.
     var vanishes: ([UInt8]) -> Bool = { _ in false }
     private var queue: [Delivery] = []
@@ -192,10 +194,12 @@ final class VirtualSwarm {
     /// - Parameter index: of the member that sends; `nil` for a node of the DHT.
     private func send(_ transmit: Transmit, from source: TransportAddress, index: Int?) {
         if let number = dht.indices.first(where: { dhtAddress($0) == transmit.destination }) {
+            if isDHTCut { return }
             enqueue(.toDHT(transmit.payload, from: source, index: number), to: nil)
             return
         }
         guard let peer = nodes.first(where: { $0.address == transmit.destination && $0.isRunning }) else { return }
+        if index == nil, isDHTCut { return }
         if let index, cutPairs.contains([index, peer.index]) || vanishes(transmit.payload) { return }
         guard Double.random(in: 0..<1, using: &entropy) >= loss else { return }
         enqueue(.datagram(transmit.payload, from: source), to: peer)

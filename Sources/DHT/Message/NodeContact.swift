@@ -15,7 +15,8 @@ public struct NodeContact: Hashable, Sendable {
 public enum AddressFamily: Hashable, CaseIterable, Sendable {
     case ipv4, ipv6
 
-    init(_ address: IPAddress) { self = address.isIPv6 ? .ipv6 : .ipv4 }
+    /// The family of an address.
+    public init(_ address: IPAddress) { self = address.isIPv6 ? .ipv6 : .ipv4 }
 
     /// The bytes of an address and a port.
     var endpointSize: Int { self == .ipv4 ? 6 : 18 }

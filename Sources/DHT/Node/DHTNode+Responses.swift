@@ -12,13 +12,16 @@ extension DHTNode {
         }
         let family = AddressFamily(source.address)
         let contact = NodeContact(id: response.sender, address: source)
+        // Whatever its id is, this is how it sees us.
+        if let observed = message.observed { note(observed, by: source, now: now) }
         if let expected = transaction.expected, expected.id != contact.id {
-            // Another one than was said: what it says is worth nothing.
+            // Another one than was said, or one that has a new id since it knows its address: what it says to this search is worth
+            // nothing.
             counters.unexpected += 1
             families[family]?.table.remove(expected)
+            if contact.id != families[family]?.ownID { families[family]?.table.answered(contact, now: now) }
             return failed(transaction, now: now)
         }
-        if let observed = message.observed { note(observed, by: source, now: now) }
         // A node at the end of a search may say that its id is ours.
         guard contact.id != families[family]?.ownID else { return failed(transaction, now: now) }
         families[family]?.table.answered(contact, now: now)

@@ -28,10 +28,20 @@ public struct PlaneStatus: Equatable, Sendable {
     public var reason: String?
     /// At which addresses it sees us, or has given us.
     public var addresses: [TransportAddress]
+    /// What many of it together say of the NAT in front of us; `nil` where one alone speaks.
+    public var mapping: Mapping?
+
+    /// How a NAT maps the socket (RFC 4787 §4.1).
+    public enum Mapping: String, Sendable {
+        /// All see the same address.
+        case endpointIndependent = "endpoint-independent"
+        /// Each sees another port.
+        case addressDependent = "address-dependent"
+    }
 
     public init(
         kind: Kind, name: String = "", state: State = .trying, latency: Duration? = nil, failures: Int = 0,
-        reason: String? = nil, addresses: [TransportAddress] = []
+        reason: String? = nil, addresses: [TransportAddress] = [], mapping: Mapping? = nil
     ) {
         self.kind = kind
         self.name = name
@@ -40,6 +50,7 @@ public struct PlaneStatus: Equatable, Sendable {
         self.failures = failures
         self.reason = reason
         self.addresses = addresses
+        self.mapping = mapping
     }
 }
 

@@ -387,13 +387,15 @@ final class Node: GraphBackend {
         leaving = promise
         addressWatcher?.stop()
         wallClock?.cancel()
+        engine.withdraw(now: now)
+        drain()
         waitForAcknowledgements(since: now)
         return promise.futureResult
     }
 
-    /// What was sent just before gets 800 ms at most to arrive at those who are here.
+    /// What was sent just before gets 800 ms at most to arrive at those who are here, and what says in the DHT that we leave, there.
     private func waitForAcknowledgements(since start: Instant) {
-        guard engine.isOwed, now - start < .milliseconds(800) else {
+        guard engine.isOwed || engine.isWithdrawing, now - start < .milliseconds(800) else {
             hasSaidGoodBye = true
             engine.leave(now: now)
             engine.handleTimeout(now: now)

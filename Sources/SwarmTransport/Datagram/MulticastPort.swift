@@ -76,7 +76,13 @@ public final class MulticastPort {
     private static func devices(of addresses: [IPAddress]) -> [(address: IPAddress, device: NIONetworkDevice)] {
         let all = (try? System.enumerateDevices()) ?? []
         return addresses.compactMap { address in
-            all.first { $0.address.flatMap { TransportAddress($0) }?.address == address }.map { (address, $0) }
+            guard var device = all.first(where: { $0.address.flatMap { TransportAddress($0) }?.address == address })
+            else {
+                return nil
+            }
+            // Linux does not mark loopback as able to, and yet carries multicast there: all there is on a machine without a network.
+            if address.isLoopback { device.multicastSupported = true }
+            return (address, device)
         }
     }
 

@@ -12,8 +12,8 @@ struct DoctorCommand: AsyncParsableCommand {
         abstract: "What works from this network, and why not.",
         discussion: """
             Tries every way to find members and to be reached by them: each tracker, each relay, each STUN and TURN \
-            server, the local network. It joins no swarm: to trackers it announces a random one. The status is 0 when \
-            members can be found from here, 69 when not.
+            server, the DHT over IPv4 and IPv6, the local network. It joins no swarm: to trackers it announces a random \
+            one. The status is 0 when members can be found from here, 69 when not.
 
             EXAMPLES
               swarm-space doctor 'magnet:?xt=urn:btih:…'
@@ -41,6 +41,15 @@ struct DoctorCommand: AsyncParsableCommand {
 
     @Option(name: .customLong("turn-password"), help: ArgumentHelp("The password there.", valueName: "password"))
     var turnPassword: String?
+
+    @Option(
+        name: .customLong("dht-bootstrap"),
+        help: ArgumentHelp(
+            "A node of the DHT to begin with. May be repeated. (default: the public ones)", valueName: "host:port"))
+    var dhtBootstrap: [String] = []
+
+    @Flag(name: .customLong("no-dht"), help: "Do not try the DHT.")
+    var noDHT = false
 
     @Flag(name: .customLong("no-lan"), help: "Do not try the local network.")
     var noLAN = false
@@ -73,6 +82,8 @@ struct DoctorCommand: AsyncParsableCommand {
         configuration.turnServers = turn.map {
             TURNServerConfiguration(url: $0, username: turnUser ?? "", password: turnPassword ?? "")
         }
+        configuration.usesDHT = !noDHT
+        configuration.dhtBootstrap = dhtBootstrap
         configuration.usesLocalNetwork = !noLAN
         return configuration
     }
@@ -95,12 +106,10 @@ struct DoctorCommand: AsyncParsableCommand {
             try? await Task.sleep(for: .milliseconds(100))
             status = await nobody.status
             // A failure may be that of one moment: it gets the whole time.
-            let expected = nobody.trackers.count + nobody.relays.count + stun.count + turn.count + (noLAN ? 0 : 1)
-            if let planes = status?.planes, planes.count >= expected,
-                planes.allSatisfy({ $0.state == .working })
-            {
-                break
-            }
+            let expected =
+                nobody.trackers.count + nobody.relays.count + stun.count + turn.count + (noLAN ? 0 : 1)
+                + (noDHT ? 0 : 1)
+            if let planes = status?.planes, planes.count >= expected, planes.allSatisfy(Self.isSettled) { break }
         }
         await nobody.leave()
         let report = DoctorReport(
@@ -111,6 +120,11 @@ struct DoctorCommand: AsyncParsableCommand {
         }
         await output.written()
         if !report.findsMembers { throw ExitCode(CommandFailure.Status.unavailable.rawValue) }
+    }
+
+    /// Whether more time would tell no more. The DHT also tells of the NAT, when enough of its nodes have said how they see us.
+    private static func isSettled(_ plane: PlaneStatus) -> Bool {
+        plane.state == .working && (plane.kind != .dht || plane.mapping != nil)
     }
 
     /// Servers whose names nobody knows are no planes yet; so they are reported as what they are.

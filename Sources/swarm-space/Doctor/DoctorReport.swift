@@ -40,13 +40,15 @@ struct DoctorReport {
     }
 
     var nat: NAT {
+        if planes.contains(where: { $0.mapping == .addressDependent }) { return .addressDependent }
         let witnesses = planes.filter { ($0.kind == .stun || $0.kind == .dht) && !$0.addresses.isEmpty }
         let seen = externalAddresses.filter { !$0.address.isIPv6 }
         guard let first = seen.first else { return .unknown }
         if seen.allSatisfy(hostAddresses.contains) { return .none }
         if seen.count > 1 { return .addressDependent }
         // One witness cannot say whether another would see the same.
-        return witnesses.count > 1 || hostAddresses.contains(first) ? .endpointIndependent : .unknown
+        let areSeveral = witnesses.count > 1 || witnesses.contains { $0.mapping != nil }
+        return areSeveral || hostAddresses.contains(first) ? .endpointIndependent : .unknown
     }
 
     /// Whether members can be found from here at all.
@@ -62,7 +64,7 @@ struct DoctorReport {
         let onlyLocal = !works(.tracker, .relay, .dht)
         if onlyLocal {
             return isTried(.tracker, .relay, .dht)
-                ? "Members on this local network are found, others are not: no tracker and no relay answers. Check their addresses."
+                ? "Members on this local network are found, others are not: no tracker, no relay and no node of the DHT answers. Check their addresses, and whether this network lets anything out."
                 : "Members on this local network are found; for others name a tracker or a relay (--tracker, --relay)."
         }
         let fallback = works(.relay) ? "through the relay where no direct path is possible" : nil

@@ -41,6 +41,8 @@ struct DHTPlane {
     private var slotItems: [OperationID: MutableItem] = [:]
     private var mailboxes: [PeerID: Mailbox] = [:]
     private(set) var isConnected = false
+    /// What is being written because we leave.
+    private var withdrawals: Set<OperationID> = []
     private var roundAt: Instant?
     private var rounds = 0
     private var announcedAt: Instant?
@@ -161,6 +163,7 @@ struct DHTPlane {
     }
 
     private mutating func finished(_ id: OperationID, _ outcome: DHTOutcome, now: Instant) {
+        withdrawals.remove(id)
         switch purposes.removeValue(forKey: id) {
         case .rendezvous(let target), .writeSlot(let target):
             remember(outcome.closest, near: target)
@@ -194,8 +197,12 @@ struct DHTPlane {
     // MARK: Presence
 
     /// Leaves records in a slot, in place of what was read there.
-    mutating func write(_ records: [[UInt8]], day: Int, slot: UInt8, after sequence: Int64, wall: Double, now: Instant)
-    {
+    ///
+    /// - Parameter isLast: they say that we leave.
+    mutating func write(
+        _ records: [[UInt8]], day: Int, slot: UInt8, after sequence: Int64, isLast: Bool = false, wall: Double,
+        now: Instant
+    ) {
         guard let place = slots.first(where: { $0.day == day }),
             let item = place.item(
                 records, slot: slot,
@@ -203,7 +210,11 @@ struct DHTPlane {
         else { return }
         let id = node.put(item, near: near[item.target] ?? [], now: now)
         purposes[id] = .writeSlot(item.target)
+        if isLast { withdrawals.insert(id) }
     }
+
+    /// Whether records that say that we leave are under way.
+    var isWithdrawing: Bool { !withdrawals.isEmpty }
 
     // MARK: Mail
 
