@@ -114,6 +114,9 @@ extension SimulatedSwarm {
         case .path(let peer, let path, _):
             if let other = memberOf[peer] { member.paths[other] = path }
             trace.note("\(me) reaches \(name(peer)) by \(path)", at: now)
+        case .away(let peer):
+            if let other = memberOf[peer] { member.paths[other] = nil }
+            trace.note("\(me) hears nothing of \(name(peer))", at: now)
         case .left(let peer):
             if let other = memberOf[peer] { member.paths[other] = nil }
             trace.note("\(me) has lost \(name(peer))", at: now)
