@@ -29,7 +29,8 @@ import Testing
             guard Int.random(in: 0..<5, using: &random) == 0 else { continue }
             let now = Instant.zero + .milliseconds(Int.random(in: 0..<50, using: &random))
             while let due = agenda.popDue(now: now) {
-                #expect(deadlines[due.number] == deadlines.values.min() && deadlines[due.number].map { $0 <= now } == true)
+                #expect(
+                    deadlines[due.number] == deadlines.values.min() && deadlines[due.number].map { $0 <= now } == true)
                 deadlines[due.number] = nil
             }
             #expect(deadlines.values.allSatisfy { $0 > now })

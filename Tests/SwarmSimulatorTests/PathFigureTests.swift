@@ -12,7 +12,9 @@ import Testing
         }
     }
 
-    @Test(arguments: [PathFigures.Event.silentCut, .silentCutWithMesh]) func aCutIsGotOver(event: PathFigures.Event) throws {
+    @Test(arguments: [PathFigures.Event.silentCut, .silentCutWithMesh]) func aCutIsGotOver(event: PathFigures.Event)
+        throws
+    {
         for trial in try trials(event) {
             #expect(trial.gap <= .milliseconds(600))
             #expect(try #require(trial.recovery) <= .seconds(3))
@@ -20,7 +22,9 @@ import Testing
         }
     }
 
-    @Test(arguments: [PathFigures.Event.roaming, .natReboot]) func aChangeOfTheNetworkIsGotOver(event: PathFigures.Event) throws {
+    @Test(arguments: [PathFigures.Event.roaming, .natReboot]) func aChangeOfTheNetworkIsGotOver(
+        event: PathFigures.Event
+    ) throws {
         for trial in try trials(event) {
             #expect(trial.gap <= .seconds(1))
             #expect(try #require(trial.recovery) <= .seconds(3))

@@ -1,5 +1,6 @@
 import CVirtualClock
 import SwarmBase
+import SwarmEngine
 import SwarmSimulator
 import Synchronization
 import Testing
@@ -100,7 +101,9 @@ import Testing
         let (a, b) = (swarm.members[0], swarm.members[1])
         let before = lines.containing("0 reaches 1 by").count
         for _ in 0..<30 {
-            for tick in 0..<40 { swarm.at(swarm.now + .milliseconds(50 * tick)) { swarm.send(from: a, to: b, size: 20) } }
+            for tick in 0..<40 {
+                swarm.at(swarm.now + .milliseconds(50 * tick)) { swarm.send(from: a, to: b, size: 20) }
+            }
             swarm.cut(from: a, to: b)
             swarm.cut(from: b, to: a)
             swarm.run(for: .seconds(1))

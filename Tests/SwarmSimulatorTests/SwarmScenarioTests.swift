@@ -17,19 +17,6 @@ import Testing
         number("SWARM_SPACE_SEED").map { $0..<$0 + 1 } ?? 1..<1 + (number("SWARM_SPACE_SWARMS") ?? 24)
     static let blocks = UInt64(8)
 
-    /// The same seed does the same, to the nanosecond.
-    @Test(arguments: [3, 11] as [UInt64]) func aSeedRepeats(seed: UInt64) throws {
-        defer { swarm_virtual_clock_set(-1) }
-        func run() throws -> SwarmScenario.Outcome {
-            var scenario = try SwarmScenario(seed: seed) { swarm_virtual_clock_set($0) }
-            return scenario.run()
-        }
-        let (first, second) = (try run(), try run())
-        #expect(first.traceHash == second.traceHash && first.datagrams == second.datagrams)
-        var other = try SwarmScenario(seed: seed + 1) { swarm_virtual_clock_set($0) }
-        #expect(other.run().traceHash != first.traceHash)
-    }
-
     @Test(arguments: 0..<blocks) func promisesHold(block: UInt64) throws {
         defer { swarm_virtual_clock_set(-1) }
         for seed in Self.seeds where seed % Self.blocks == block {

@@ -41,7 +41,8 @@ extension SwarmEngine {
         guard member.mail.absentSince != nil else { return .zero }
         let next: Instant? = .earlier(member.mail.dueAt, member.mail.acknowledgeAt)
         // Whether it can be left is looked at when something was said, and every second from then on.
-        guard member.mail.dueAt == nil, !member.mail.held.isEmpty, member.session.hasMail(after: member.mail.cursor) else {
+        guard member.mail.dueAt == nil, !member.mail.held.isEmpty, member.session.hasMail(after: member.mail.cursor)
+        else {
             return next
         }
         return .earlier(next, member.mail.lookedAt.map { $0 + .seconds(1) } ?? .zero)

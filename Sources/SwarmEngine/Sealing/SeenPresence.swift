@@ -9,6 +9,8 @@ struct SeenPresence: Sendable {
     private var records: [[UInt8]: PresenceRecord] = [:]
     private var order = FIFO<[UInt8]>()
 
+    var count: Int { records.count }
+
     /// The record that came in these bytes before.
     subscript(sealed: [UInt8]) -> PresenceRecord? { records[sealed] }
 

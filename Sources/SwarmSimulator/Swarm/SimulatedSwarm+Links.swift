@@ -147,6 +147,7 @@ extension SimulatedSwarm {
         } else if toServer {
             guard links[link].isOpenAtServer else { return }
             let server = servers[links[link].server]
+            secrecy.inspect(frame, seenBy: server.url)
             server.relay?.receive(frame: frame, on: LinkID(UInt64(link)), now: now, wall: wall)
             server.tracker?.receive(frame, on: TrackerLinkID(UInt64(link)), now: now)
             drain(server)

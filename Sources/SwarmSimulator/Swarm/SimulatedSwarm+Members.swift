@@ -96,6 +96,7 @@ extension SimulatedSwarm {
         while let batch = engine.value.pollStorage() { write(batch, of: member) }
         while let action = engine.value.pollLink() { carryOut(action, of: member) }
         while let transmit = engine.value.pollTransmit() {
+            secrecy.inspect(datagram: transmit.payload)
             network.send(
                 transmit.payload, from: member.host, port: SimulatedMember.port, to: transmit.destination, now: now)
         }

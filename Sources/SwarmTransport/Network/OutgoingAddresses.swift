@@ -7,7 +7,9 @@ enum OutgoingAddresses {
     /// For each family that has a way out, its source address.
     static var current: [IPAddress] {
         // Addresses for documentation (RFC 5737, RFC 3849), routed like any other; nothing is sent.
-        let targets = [TransportAddress(.v4(0xc000_0201), port: 9), TransportAddress(.v6(0x2001_0db8 << 32, 1), port: 9)]
+        let targets = [
+            TransportAddress(.v4(0xc000_0201), port: 9), TransportAddress(.v6(0x2001_0db8 << 32, 1), port: 9),
+        ]
         return targets.compactMap(source(towards:))
     }
 

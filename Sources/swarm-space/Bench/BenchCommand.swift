@@ -15,5 +15,8 @@ struct BenchCommand: AsyncParsableCommand {
               swarm-space bench relay
               swarm-space bench tracker ws://other.example.org:8000/
             """,
-        subcommands: [ReliabilityBench.self, WebRTCBench.self, RelayBench.self, TrackerBench.self, LayersBench.self, IdlePeersCommand.self])
+        subcommands: [
+            ReliabilityBench.self, WebRTCBench.self, RelayBench.self, TrackerBench.self, LayersBench.self,
+            IdlePeersCommand.self,
+        ])
 }

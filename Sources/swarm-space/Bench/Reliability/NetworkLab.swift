@@ -39,7 +39,8 @@ final class NetworkLab: ReliabilityPlace {
             isCut
                 ? """
                 chain cut { type filter hook forward priority 0;
-                    iifname { up1, up3 } oifname up2 drop; iifname up2 oifname { up1, up3 } drop; }
+                    iifname { up1, up3 } oifname up2 drop; iifname up2 oifname { up1, up3 } drop;
+                }
                 """ : "")
     }
 
@@ -118,7 +119,8 @@ final class NetworkLab: ReliabilityPlace {
     private func leaveNetwork(_ interface: String) throws {
         try shell(
             "ip -n \(name)-m0 address flush dev \(interface); ip -n \(name)-m0 link set \(interface) down; "
-                + "ip -n \(name)-m0 route replace default via 192.168.\(interface == "eth1" ? 1 : 3).1 2>/dev/null || true")
+                + "ip -n \(name)-m0 route replace default via 192.168.\(interface == "eth1" ? 1 : 3).1 2>/dev/null || true"
+        )
     }
 
     private func setDrops(_ chains: String) throws {
@@ -127,7 +129,9 @@ final class NetworkLab: ReliabilityPlace {
             ip netns exec \(name)-net nft -f - <<'RULES'
             table inet bench { }
             delete table inet bench
-            table inet bench { \(chains) }
+            table inet bench {
+            \(chains)
+            }
             RULES
             """)
     }

@@ -78,13 +78,15 @@ struct ReliabilityBench: AsyncParsableCommand {
         }
         await screen.done("\(name): \(trials) trials")
         await screen.end()
-        output.line(json ? String(decoding: figures.json.serialized(), as: UTF8.self) : figures.table(style: screen.style))
+        output.line(
+            json ? String(decoding: figures.json.serialized(), as: UTF8.self) : figures.table(style: screen.style))
         return figures
     }
 
     private func progress(_ done: Int) -> String {
         let width = 30
         let full = done * width / trials
-        return String(repeating: "█", count: full) + String(repeating: "░", count: width - full) + " \(done) of \(trials)"
+        return String(repeating: "█", count: full) + String(repeating: "░", count: width - full)
+            + " \(done) of \(trials)"
     }
 }

@@ -26,20 +26,24 @@ struct ReliabilityChart {
         for (index, place) in figures.enumerated() {
             let y = 18
             let x = 20 + index * 300
-            lines.append(#"<rect x="\#(x)" y="\#(y - 10)" width="12" height="12" fill="\#(colour(index))"/>"#)
-            lines.append(#"<text x="\#(x + 18)" y="\#(y)" fill="#111827">\#(place.place), \#(place.trials) trials</text>"#)
+            lines.append(##"<rect x="\##(x)" y="\##(y - 10)" width="12" height="12" fill="\##(colour(index))"/>"##)
+            lines.append(
+                ##"<text x="\##(x + 18)" y="\##(y)" fill="#111827">\##(place.place), \##(place.trials) trials</text>"##)
         }
         for decade in 0...Int(Self.decades) {
             let x = Self.left + Self.plot * Double(decade) / Self.decades
             let label = ["1 ms", "10 ms", "100 ms", "1 s", "10 s"][decade]
-            lines.append(#"<line x1="\#(number(x))" y1="34" x2="\#(number(x))" y2="\#(number(height - 30))" stroke="#e5e7eb"/>"#)
             lines.append(
-                #"<text x="\#(number(x))" y="\#(number(height - 12))" text-anchor="middle" fill="#4b5563">\#(label)</text>"#)
+                ##"<line x1="\##(number(x))" y1="34" x2="\##(number(x))" y2="\##(number(height - 30))" stroke="#e5e7eb"/>"##
+            )
+            lines.append(
+                ##"<text x="\##(number(x))" y="\##(number(height - 12))" text-anchor="middle" fill="#4b5563">\##(label)</text>"##
+            )
         }
         for (row, measure) in measures.enumerated() {
             let top = 44 + step * Double(row)
             lines.append(
-                #"<text x="\#(number(Self.left - 12))" y="\#(number(top + step / 2 - 4))" text-anchor="end" fill="#111827">\#(measure.rawValue)</text>"#
+                ##"<text x="\##(number(Self.left - 12))" y="\##(number(top + step / 2 - 4))" text-anchor="end" fill="#111827">\##(measure.rawValue)</text>"##
             )
             for (index, place) in figures.enumerated() {
                 guard let entry = place.rows.first(where: { $0.measure == measure }) else { continue }
@@ -47,12 +51,12 @@ struct ReliabilityChart {
             }
             if let goal = measure.goal {
                 lines.append(
-                    #"<line x1="\#(number(x(goal)))" y1="\#(number(top - 3))" x2="\#(number(x(goal)))" y2="\#(number(top + step - 13))" stroke="#dc2626" stroke-dasharray="3 2"/>"#
+                    ##"<line x1="\##(number(x(goal)))" y1="\##(number(top - 3))" x2="\##(number(x(goal)))" y2="\##(number(top + step - 13))" stroke="#dc2626" stroke-dasharray="3 2"/>"##
                 )
             }
         }
         lines.append(
-            #"<text x="\#(number(Self.left + Self.plot))" y="18" text-anchor="end" fill="#4b5563">bar: median, line: 95 of 100, tick: 99 of 100; red: goal for 95 of 100</text>"#
+            ##"<text x="\##(number(Self.left + Self.plot))" y="18" text-anchor="end" fill="#4b5563">bar: median, line: 95 of 100, tick: 99 of 100; red: goal for 95 of 100</text>"##
         )
         lines.append("</svg>\n")
         return lines.joined(separator: "\n")

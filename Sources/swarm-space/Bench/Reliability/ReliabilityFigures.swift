@@ -39,7 +39,9 @@ struct ReliabilityFigures: Sendable {
 
     init(place: String) { self.place = place }
 
-    mutating func add(_ measure: Measure, _ duration: Duration) { samples[measure, default: []].append(max(.zero, duration)) }
+    mutating func add(_ measure: Measure, _ duration: Duration) {
+        samples[measure, default: []].append(max(.zero, duration))
+    }
 
     /// Takes in what another trial measured.
     mutating func add(_ other: ReliabilityFigures) {

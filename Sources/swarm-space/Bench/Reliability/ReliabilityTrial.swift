@@ -68,7 +68,8 @@ final class ReliabilityTrial {
     private func start(_ index: Int) throws -> BenchProcess {
         let process = try BenchProcess(
             [
-                "join", swarm, "--json", "--no-dht", "--no-lan", "--name", "m\(index)", "--relay", urls.gun, "--tracker",
+                "join", swarm, "--json", "--no-dht", "--no-lan", "--name", "m\(index)", "--relay", urls.gun,
+                "--tracker",
                 urls.tracker, "--stun", urls.stun, "--data", directory.appending(path: "m\(index)").path,
             ], within: place.within(member: index))
         runs[index].append(process)
@@ -91,7 +92,9 @@ final class ReliabilityTrial {
         talk.start(members, ids)
         for (index, member) in members.enumerated() {
             let other = ids[1 - index]
-            let found = try await member.wait("discovery") { $0.name == "discovered" && $0.value["peer"]?.string == other }
+            let found = try await member.wait("discovery") {
+                $0.name == "discovered" && $0.value["peer"]?.string == other
+            }
             figures.add(.discovery, found.at - begin)
             let message = try await member.wait("the first message") { $0.name == "message" }
             figures.add(.firstMessage, message.at - begin)
@@ -154,18 +157,18 @@ final class ReliabilityTrial {
         try await Task.sleep(for: .seconds(1))
     }
 
-    /// The longest silence while something happens to the first member's network, and for four seconds after.
+    /// The longest silence while something happens to the first member's network, and for three seconds after.
     private func gap(during change: () throws -> Void) async throws -> Duration {
         let begin = ContinuousClock.now
         try change()
-        try await Task.sleep(for: .seconds(4))
+        try await Task.sleep(for: .seconds(3))
         let gap = max(gap(at: 0, from: begin, to: .now), gap(at: 1, from: begin, to: .now))
         for (index, member) in members.enumerated() {
             _ = try await member.wait("messages after a change of the network") { [ids] in
                 $0.name == "message" && $0.at > begin && $0.value["from"]?.string == ids[1 - index]
             }
         }
-        try await Task.sleep(for: .seconds(4))
+        try await Task.sleep(for: .seconds(2))
         return gap
     }
 
@@ -182,7 +185,9 @@ final class ReliabilityTrial {
         try await Task.sleep(for: .seconds(1))
     }
 
-    private func direct(_ member: BenchProcess, to other: String, after: Moment? = nil) async throws -> BenchProcess.Event {
+    private func direct(_ member: BenchProcess, to other: String, after: Moment? = nil) async throws
+        -> BenchProcess.Event
+    {
         try await member.wait("the direct path") {
             guard $0.name == "peer" || $0.name == "path", $0.value["peer"]?.string == other else { return false }
             return $0.value["path"]?.string == "direct" && after.map { [at = $0.at] in at > $0 } ?? true
@@ -202,7 +207,9 @@ final class ReliabilityTrial {
         guard let talk else { return }
         if counts { talk.stop() }
         let deadline = ContinuousClock.now + .seconds(30)
-        while ContinuousClock.now < deadline, (0...1).contains(where: { received(at: 1 - $0).count < talk.sent(from: $0) }) {
+        while ContinuousClock.now < deadline,
+            (0...1).contains(where: { received(at: 1 - $0).count < talk.sent(from: $0) })
+        {
             try await Task.sleep(for: .milliseconds(20))
         }
         try await Task.sleep(for: .milliseconds(300))  // What comes twice comes late.
