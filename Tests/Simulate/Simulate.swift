@@ -83,7 +83,8 @@ enum Simulate {
         let outcome = scenario.run()
         if options.repeats {
             var again = try? SwarmScenario(seed: seed, size: size, setClock: { swarm_virtual_clock_set($0) })
-            guard let second = again?.run(), second.traceHash == outcome.traceHash, second.datagrams == outcome.datagrams
+            guard let second = again?.run(), second.traceHash == outcome.traceHash,
+                second.datagrams == outcome.datagrams
             else {
                 print("seed \(seed): does something else when it is run again")
                 return false

@@ -48,8 +48,17 @@ import Testing
         #expect(try #require(noticed) <= .seconds(5), "seed \(seed)")
         #expect(lines.containing("hears nothing of 2").count == 2)
         #expect(lines.containing("has lost 2").isEmpty, "away is not left")
+        swarm.act(swarm.members[0]) { engine in
+            #expect(Set(engine.roster.map(\.name)) == ["m1", "m2"])
+            #expect(engine.roster.filter(\.isAway).map(\.name) == ["m2"])
+            let paths = engine.roster.first { !$0.isAway }?.paths ?? []
+            #expect(paths.first?.path == .direct && paths.first?.isInUse == true)
+            #expect(paths.contains { $0.path == .relay })
+            #expect(paths.allSatisfy { $0.roundTrip.map { $0 > .milliseconds(40) && $0 < .milliseconds(80) } == true })
+        }
         swarm.run(for: .seconds(60))
         #expect(lines.containing("has lost 2").count == 2)
+        swarm.act(swarm.members[0]) { engine in #expect(engine.roster.map(\.name) == ["m1"]) }
         #expect(lines.containing("hears nothing of 0").isEmpty && lines.containing("hears nothing of 1").isEmpty)
     }
 

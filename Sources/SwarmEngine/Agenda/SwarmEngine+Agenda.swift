@@ -40,7 +40,7 @@ extension SwarmEngine {
     }
 
     /// Something changed that all members ask for.
-    func touchEverybody() { for member in members.values { memberAgenda.touch(member) } }
+    func touchEverybody() { for member in everybody { memberAgenda.touch(member) } }
 
     private mutating func consultConnections() {
         while let connection = connectionAgenda.popTouched() {

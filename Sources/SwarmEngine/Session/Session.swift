@@ -44,6 +44,8 @@ struct Session {
     /// The path that the application was told of last.
     private var toldPath: PathKind?
     private(set) var lastHeard: Instant?
+    /// When the session itself said something last, and not a layer below: of a process that hangs, or a page that is frozen, the latter may live on.
+    private var lastSpoken: Instant?
     private var acknowledgementDue = CarrierTable<Instant?>(nil)
     private var pongs: [(carrier: Carrier, id: UInt64)] = []
     private var wantsPing = CarrierSet()
@@ -105,6 +107,16 @@ struct Session {
     /// The way messages go now; `nil` while there is none.
     var path: PathKind? { carrier.map { path(of: $0) } }
 
+    /// How it stands with each path that is open, the one in use first.
+    var paths: [PathStatus] {
+        let open = Carrier.allCases.filter { self[$0].isOpen }.map { kind in
+            PathStatus(
+                path: path(of: kind), roundTrip: self[kind].smoothedRTT, loss: self[kind].loss,
+                lastHeard: self[kind].lastHeard, isSuspect: self[kind].isSuspect, isInUse: kind == carrier)
+        }
+        return open.filter(\.isInUse) + open.filter { !$0.isInUse }
+    }
+
     private func path(of carrier: Carrier) -> PathKind {
         switch carrier {
         case .connection: connectionPath
@@ -141,6 +153,7 @@ struct Session {
     /// Takes the frames of one packet that came, authentic, by `kind`.
     mutating func receive(_ frames: [Frame], on kind: Carrier, now: Instant) {
         noteLife(at: now)
+        lastSpoken = now
         self[kind].heard(now: now)
         if kind != .connection { self[kind].trust(now: now) }
         if !isUp {
@@ -399,12 +412,16 @@ struct Session {
     private func nextPing(on kind: Carrier) -> Instant? {
         guard self[kind].isOpen else { return nil }
         guard let last = self[kind].lastPing else { return .zero }
-        // While nothing is owed there, ICE's own checks keep watch over a peer connection.
-        if kind == .connection, isUp, outbound.isEmpty, !isConnectionSuspect { return nil }
         let interval: Duration
         switch kind {
         case .connection:
-            interval = isConnectionSuspect ? configuration.suspectPingInterval : configuration.directPingInterval
+            if isConnectionSuspect {
+                interval = configuration.suspectPingInterval
+            } else {
+                // While nothing is owed there, ICE's own checks keep watch over a peer connection.
+                interval =
+                    isUp && outbound.isEmpty ? configuration.idlePingInterval : configuration.directPingInterval
+            }
         case .relay, .mesh:
             if carrier != kind, !self[kind].isSuspect {
                 interval = configuration.spareRelayPingInterval
@@ -420,7 +437,9 @@ struct Session {
     }
 
     private var awayAt: Instant? {
-        lastHeard.map { $0 + (connection.isOpen ? configuration.directAwayAfter : configuration.awayAfter) }
+        let patience = connection.isOpen ? configuration.directAwayAfter : configuration.awayAfter
+        let silent = lastHeard.map { $0 + patience }
+        return .earlier(silent, lastSpoken.map { $0 + configuration.speechlessAfter })
     }
 
     private var goneAt: Instant? { lastHeard.map { $0 + configuration.goneAfter } }
@@ -447,6 +466,8 @@ public struct SessionConfiguration: Sendable {
     public var relayAcknowledgementDelay: Duration = .milliseconds(8)
     /// How often a direct path is asked whether it lives while something is owed there.
     public var directPingInterval: Duration = .seconds(2)
+    /// How often it is asked while nothing is.
+    public var idlePingInterval: Duration = .seconds(15)
     /// How often a direct path under suspicion is asked.
     public var suspectPingInterval: Duration = .milliseconds(500)
     /// How often the relay path is asked while messages go through it.
@@ -460,6 +481,8 @@ public struct SessionConfiguration: Sendable {
     public var quietAfter: Duration = .milliseconds(2_500)
     /// The same member is away when nothing came for this long: four questions by each path later, within 5 s of its end.
     public var directAwayAfter: Duration = .milliseconds(4_500)
+    /// A member whose session did not answer for this long is away, whatever ICE hears of its machine.
+    public var speechlessAfter: Duration = .seconds(40)
     /// A member of whom nothing came for this long counts as gone: it may have left without being heard.
     public var goneAfter: Duration = .seconds(60)
 

@@ -26,7 +26,8 @@ struct Secrecy {
     mutating func inspect(_ bytes: [UInt8], seenBy witness: @autoclosure () -> String) {
         guard problems.count < 10 else { return }
         for secret in secrets where Self.contains(bytes, secret) {
-            problems.append("\(witness()) can read what is not for it: \(String(decoding: secret.prefix(12), as: UTF8.self))")
+            problems.append(
+                "\(witness()) can read what is not for it: \(String(decoding: secret.prefix(12), as: UTF8.self))")
         }
     }
 

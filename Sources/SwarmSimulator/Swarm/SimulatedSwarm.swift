@@ -125,7 +125,8 @@ public final class SimulatedSwarm {
         guard let load = member.engine?.value.load else { return [] }
         let most = members.count - 1
         let bounds = [
-            ("members", load.members, most), ("connections", load.connections, most + member.configuration.mostOpenOffers),
+            ("members", load.members, most),
+            ("connections", load.connections, most + member.configuration.mostOpenOffers),
             ("keys", load.keys, most * 8), ("bytes to be acknowledged", load.unacknowledgedBytes, 0),
             ("things unpolled", load.unpolled, 0), ("presence records", load.presenceRecords, 512),
         ]
