@@ -1,3 +1,5 @@
+import SwarmBase
+
 /// How much an engine holds: what simulations hold against its bounds, and what an operator may want to see.
 public struct EngineLoad: Equatable, Sendable {
     /// Members that are known.

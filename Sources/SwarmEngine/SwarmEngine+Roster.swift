@@ -1,4 +1,5 @@
 public import SwarmBase
+import WebRTC
 
 /// One member in the roster.
 public struct RosterEntry: Equatable, Sendable {
