@@ -7,7 +7,7 @@ extension SwarmEngine {
     mutating func runAgenda(now: Instant) {
         consultConnections()
         while let connection = connectionAgenda.popDue(now: now) {
-            if let at = connection.peerConnection.nextTimeout, now >= at {
+            if let at = connection.nextTimeout, now >= at {
                 connection.peerConnection.handleTimeout(now: now)
                 drain(connection, now: now)
             }
@@ -48,7 +48,7 @@ extension SwarmEngine {
                 connectionAgenda.schedule(connection, at: nil)
                 continue
             }
-            var next = connection.peerConnection.nextTimeout
+            var next = connection.nextTimeout
             if connection.peer == nil { next = .earlier(next, connection.expiresAt) }
             connectionAgenda.schedule(connection, at: next)
             // Restarts are the member's to ask for.

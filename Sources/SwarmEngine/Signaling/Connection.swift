@@ -40,6 +40,9 @@ final class Connection: AgendaItem {
         agenda.touch(self)
     }
 
+    /// When the peer connection is to be called; to ask changes nothing, so it does not touch.
+    var nextTimeout: Instant? { owned.nextTimeout }
+
     /// Whether something changed since the last call that its member asks for.
     func takeStateChange() -> Bool {
         defer { stateHasChanged = false }
