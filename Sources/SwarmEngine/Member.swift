@@ -1,41 +1,58 @@
 import SwarmBase
 
-/// Everything the engine keeps of one other member. A class, so that the engine changes it in place.
-final class Member {
+/// Everything the engine keeps of one other member. A class, so that the engine changes it in place; what its next deadline depends on
+/// tells the agenda of every change.
+final class Member: AgendaItem {
+    /// What the application was told of it last.
+    enum Standing {
+        /// Nothing, or that it has left.
+        case absent
+        case here
+        case away
+    }
+
+    private let agenda: Agenda<Member>
     let peer: PeerID
-    var session: Session
-    var negotiation: Negotiation
+    /// Counts the members as they become known.
+    let number: Int
+    var session: Session { didSet { agenda.touch(self) } }
+    var negotiation: Negotiation { didSet { agenda.touch(self) } }
     /// Its inbox soul of the day, and the keys there that we write.
     var inbox = (day: 0, soul: "")
-    var slots = RelaySlots()
+    var slots = RelaySlots() { didSet { agenda.touch(self) } }
     var presence: PresenceRecord?
     /// When its latest record came.
     var heardOfAt: Instant
     /// Away, and without a fresh record: neither dialled nor written to until something is heard of it.
-    var isDormant = false
-    var cipher: SessionCipher?
+    var isDormant = false { didSet { agenda.touch(self) } }
+    var cipher: SessionCipher? { didSet { agenda.touch(self) } }
     /// Under which names the engine finds the cipher.
     var keyIDs: Set<UInt64> = []
     /// The member's present run has answered us: it holds our presence record, which need not go with each datagram.
     var knowsUs = false
-    /// The application has been told that the session is up.
-    var isAnnounced = false
+    var standing = Standing.absent
     var planes: Set<Plane> = []
     var mesh = MeshNeighbour()
-    var mail = MemberMail()
+    var mail = MemberMail() { didSet { agenda.touch(self) } }
     /// Fault injection: what would take these paths is dropped.
     var blocked: Set<PathKind> = []
     /// The last signal that waits for an answer, and when it goes out again.
-    var resend: (datagram: [UInt8], at: Instant, count: Int)?
+    var resend: (datagram: [UInt8], at: Instant, count: Int)? { didSet { agenda.touch(self) } }
     /// The answer we gave last, for a repeated offer.
     var lastAnswer: [UInt8]?
     /// When an ICE restart is tried (again), and how often it was.
-    var restart: (at: Instant, count: Int)?
+    var restart: (at: Instant, count: Int)? { didSet { agenda.touch(self) } }
 
-    init(peer: PeerID, session: Session, negotiation: Negotiation, now: Instant) {
+    init(
+        peer: PeerID, number: Int, session: Session, negotiation: Negotiation, agenda: Agenda<Member>, now: Instant
+    ) {
+        self.agenda = agenda
         self.peer = peer
+        self.number = number
         heardOfAt = now
         self.session = session
         self.negotiation = negotiation
+        super.init()
+        agenda.touch(self)
     }
 }

@@ -12,10 +12,12 @@ extension SwarmEngine {
         let id = id ?? ConnectionID(value: entropy.next())
         var settings = PeerConnectionConfiguration()
         settings.sctp.maxProbedPacketSize = SCTPConfiguration.largestUsefulPacketSize
+        // Members watch each other's lives by these checks, instead of by questions of their sessions.
+        settings.ice.suspicionTimeout = .seconds(2)
         settings.mayBeRelayed = !turn.servers.isEmpty
         let peerConnection = PeerConnection(
             configuration: settings, certificate: certificate, entropy: entropy.fork(), now: now)
-        let connection = Connection(id: id, peerConnection: peerConnection, peer: peer)
+        let connection = Connection(id: id, peerConnection: peerConnection, peer: peer, agenda: connectionAgenda)
         for candidate in localCandidates { connection.peerConnection.addLocalCandidate(candidate) }
         connections[id] = connection
         return connection
@@ -26,6 +28,9 @@ extension SwarmEngine {
         connection.channel = try connection.peerConnection.openChannel(
             DataChannelOptions(label: Self.channelLabel), now: now)
     }
+
+    /// All connections, in an order that is the same in each run of a simulation.
+    var allConnections: [Connection] { connections.values.sorted { $0.id.value < $1.id.value } }
 
     /// Moves out what a connection has to send and to say.
     mutating func drain(_ connection: Connection, now: Instant) {
@@ -99,6 +104,7 @@ extension SwarmEngine {
     /// Closes a connection and forgets it.
     mutating func remove(_ connection: Connection, now: Instant) {
         guard connections.removeValue(forKey: connection.id) != nil else { return }
+        connectionAgenda.touch(connection)
         connection.peerConnection.close(now: now)
         drainTransmits(of: connection, now: now)
         router.remove(connection.id)
@@ -143,8 +149,9 @@ extension SwarmEngine {
     mutating func addLocalCandidates(_ candidates: [Candidate], now: Instant) {
         let new = candidates.filter { candidate in !localCandidates.contains { $0.address == candidate.address } }
         guard !new.isEmpty else { return }
+        if localCandidates.isEmpty { touchEverybody() }
         localCandidates += new
-        for connection in Array(connections.values) {
+        for connection in allConnections {
             let known = connection.peerConnection.localCandidates
             for candidate in new { connection.peerConnection.addLocalCandidate(candidate) }
             let unsaid = connection.peerConnection.localCandidates.filter { !known.contains($0) }
@@ -170,9 +177,11 @@ extension SwarmEngine {
     }
 
     private mutating func channelOpened(_ connection: Connection, now: Instant) {
-        guard let member = connection.peer.flatMap({ members[$0] }), member.negotiation.connection == connection.id
+        guard let member = connection.peer.flatMap({ members[$0] }), member.negotiation.connection == connection.id,
+            let channel = connection.channel
         else { return }
         connection.isOpen = true
+        connection.peerConnection.setBufferedAmountLowThreshold(Self.channelRefill, of: channel)
         member.resend = nil
         member.restart = nil
         member.negotiation.opened(connection.id)

@@ -8,7 +8,7 @@ extension SwarmEngine {
     public mutating func setPaused(_ paused: Bool, now: Instant) {
         guard paused != isPaused else { return }
         isPaused = paused
-        for member in Array(members.values) {
+        for member in everybody {
             member.session.setPaused(paused)
             pump(member, now: now)
         }

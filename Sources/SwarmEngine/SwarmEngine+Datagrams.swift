@@ -63,7 +63,7 @@ extension SwarmEngine {
 
     /// Those that were said hello to are told that we leave.
     mutating func sayGoodByes(now: Instant) {
-        for member in members.values {
+        for member in everybody {
             for address in datagrams.endpoints(of: member.peer) {
                 guard let target = datagrams.targets[address] else { continue }
                 sayHello(to: address, target, wantsAnswer: false, now: now)

@@ -3,8 +3,12 @@ import SwarmBase
 
 /// Discovery: our own presence record, and those of others.
 extension SwarmEngine {
+    /// How long a sealed record is used: a small part of what it is good for.
+    private static let presenceReuse = Duration.seconds(5)
+
     /// Writes our presence record anew.
     mutating func announcePresence(now: Instant) {
+        ownPresence = nil
         presenceAt = now + configuration.presenceInterval * Double.random(in: 0.8...1, using: &entropy)
         followDays(now: now)
         gun.refresh(topic.inboxSoul(of: peerID, day: day(now)), now: now)
@@ -25,13 +29,14 @@ extension SwarmEngine {
 
     /// What our keys in the souls of the swarm begin with. Another one after each time that the clock was set back: what
     /// was written with states that are ahead of it would hide all that follows.
-    var tag: String { topic.tag(of: peerID) + (tagNumber.map { ".\($0)" } ?? "") }
+    var tag: String { ownTag + (tagNumber.map { ".\($0)" } ?? "") }
 
     /// The clock reads less than it did: our keys begin anew, and so do the slots.
     mutating func clockWasSetBack(now: Instant) {
+        ownPresence = nil
         tagNumber = UInt64(max(0, wall(now)))
         presenceAt = now
-        for member in members.values { member.slots = RelaySlots() }
+        for member in everybody { member.slots = RelaySlots() }
     }
 
     /// Takes a record of our own that a plane brought. One of a former run that is ahead of us says that the clock was set
@@ -55,9 +60,12 @@ extension SwarmEngine {
         clockWasSetBack(now: now)
     }
 
-    /// Our presence record as of now, signed and sealed.
+    /// Our presence record, signed and sealed: the same for a while, so that those who get it by several ways open it once.
     mutating func sealedPresence(now: Instant) -> [UInt8]? {
-        try? presenceRecord(now: now).sealed(by: identity, topic: topic)
+        if let ownPresence, now - ownPresence.at < Self.presenceReuse { return ownPresence.sealed }
+        guard let sealed = try? presenceRecord(now: now).sealed(by: identity, topic: topic) else { return nil }
+        ownPresence = (sealed, now)
+        return sealed
     }
 
     /// Our presence record as of now.
@@ -101,9 +109,14 @@ extension SwarmEngine {
     @discardableResult
     mutating func takePresence(_ sealed: [UInt8], plane: Plane, now: Instant) -> Member? {
         let record: PresenceRecord
-        do { record = try PresenceRecord(opening: sealed, topic: topic) } catch {
-            refuse(error)
-            return nil
+        if let known = seenPresence[sealed] {
+            record = known
+        } else {
+            do { record = try PresenceRecord(opening: sealed, topic: topic) } catch {
+                refuse(error)
+                return nil
+            }
+            seenPresence.insert(record, sealed: sealed)
         }
         return takePresence(record, plane: plane, now: now)
     }
@@ -154,14 +167,18 @@ extension SwarmEngine {
         return member
     }
 
+    /// All members, in the order in which they became known.
+    var everybody: [Member] { members.values.sorted { $0.number < $1.number } }
+
     /// The member with an id, made known if there is room.
     mutating func member(_ peer: PeerID, now: Instant) -> Member? {
         if let member = members[peer] { return member }
         guard members.count < configuration.mostMembers || forgetSomebody(now: now) else { return nil }
         let outbound = Outbound(stream: entropy.next())
+        memberCount += 1
         let member = Member(
-            peer: peer, session: Session(configuration: configuration.session, outbound: outbound),
-            negotiation: Negotiation(decides: peerID < peer, now: now), now: now)
+            peer: peer, number: memberCount, session: Session(configuration: configuration.session, outbound: outbound),
+            negotiation: Negotiation(decides: peerID < peer, now: now), agenda: memberAgenda, now: now)
         member.session.setPaused(isPaused)
         members[peer] = member
         return member
@@ -174,12 +191,19 @@ extension SwarmEngine {
         guard let silent = idle.min(by: { silence($0) < silence($1) }) else { return false }
         endRun(of: silent, now: now)
         members[silent.peer] = nil
+        memberAgenda.touch(silent)
         return true
+    }
+
+    /// When a member is let be, if nothing is heard of it.
+    func restTime(of member: Member) -> Instant? {
+        guard !member.isDormant, !member.session.isUp else { return nil }
+        return member.heardOfAt + configuration.freshness
     }
 
     /// Lets a member be of whom nothing was heard for so long that its record is stale.
     mutating func rest(_ member: Member, now: Instant) {
-        guard !member.isDormant, !member.session.isUp, now - member.heardOfAt > configuration.freshness else { return }
+        guard let at = restTime(of: member), now >= at else { return }
         member.isDormant = true
         member.session.pathClosed(.relay, now: now)
         member.session.pathClosed(.mesh, now: now)
@@ -228,10 +252,14 @@ extension SwarmEngine {
         member.resend = nil
         member.lastAnswer = nil
         member.restart = nil
-        if member.isAnnounced {
-            member.isAnnounced = false
-            events.append(.left(member.peer))
-        }
+        tellLeft(member)
+    }
+
+    /// Tells the application that a member is here no more, if it was told that it is.
+    mutating func tellLeft(_ member: Member) {
+        guard member.standing != .absent else { return }
+        member.standing = .absent
+        events.append(.left(member.peer))
     }
 
     /// A member said good-bye: what we have for it waits for its return.

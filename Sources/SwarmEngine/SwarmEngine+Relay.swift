@@ -149,12 +149,13 @@ extension SwarmEngine {
     /// The first relay is connected (again): every session has its relay path.
     mutating func relayOpened(now: Instant) {
         announcePresence(now: now)
-        for member in Array(members.values) { openRelayPath(to: member, now: now) }
+        touchEverybody()
+        for member in everybody { openRelayPath(to: member, now: now) }
     }
 
     /// No relay is connected any more.
     mutating func relayClosed(now: Instant) {
-        for member in Array(members.values) {
+        for member in everybody {
             member.session.pathClosed(.relay, now: now)
             pump(member, now: now)
         }

@@ -6,6 +6,8 @@ import WebRTC
 extension SwarmEngine {
     /// How much a DataChannel's queue takes before packets wait in the session.
     static let channelQueue = 256 * 1024
+    /// At how many waiting bytes it is given more.
+    static let channelRefill = 64 * 1024
 
     /// Queues a message to a member, known or not yet: it goes out as soon as there is a path.
     ///
@@ -28,7 +30,7 @@ extension SwarmEngine {
     /// The members a session is up with, and by which path.
     public var peers: [(peer: PeerID, name: String, path: PathKind)] {
         members.values.compactMap { member in
-            guard member.isAnnounced, let path = member.session.path else { return nil }
+            guard member.standing == .here, let path = member.session.path else { return nil }
             return (member.peer, member.presence?.name ?? "", path)
         }.sorted { $0.peer < $1.peer }
     }
@@ -43,14 +45,14 @@ extension SwarmEngine {
     ///
     /// - Parameter peer: `nil` for every member known now.
     public mutating func block(_ path: PathKind, _ peer: PeerID?) {
-        for member in peer.map({ [members[$0]].compactMap(\.self) }) ?? Array(members.values) {
+        for member in peer.map({ [members[$0]].compactMap(\.self) }) ?? everybody {
             member.blocked.insert(path)
         }
     }
 
     /// Ends what `block` began.
     public mutating func unblock(_ path: PathKind, _ peer: PeerID?) {
-        for member in peer.map({ [members[$0]].compactMap(\.self) }) ?? Array(members.values) {
+        for member in peer.map({ [members[$0]].compactMap(\.self) }) ?? everybody {
             member.blocked.remove(path)
         }
     }
@@ -67,7 +69,7 @@ extension SwarmEngine {
     /// Says good-bye to everybody; the engine is of no further use once the outputs are drained.
     public mutating func leave(now: Instant) {
         guard !isLeaving else { return }
-        for member in Array(members.values) {
+        for member in everybody {
             flush(member, now: now)
             if let bye = try? member.cipher?.seal(Session.byePacket()), configuration.paths.contains(.relay) {
                 send(.envelope(bye), to: member, now: now)
@@ -79,13 +81,15 @@ extension SwarmEngine {
         }
         keepDHTTable(now: now)
         isLeaving = true
+        ownPresence = nil
+        touchEverybody()
         publishPresence(now: now)
         trackers.stop(now: now)
         announces.stop(now: now)
         drainAnnounces(now: now)
         lan.stop()
         sayGoodByes(now: now)
-        for connection in Array(connections.values) {
+        for connection in allConnections {
             connection.peerConnection.close(now: now)
             drainTransmits(of: connection, now: now)
         }
@@ -103,7 +107,7 @@ extension SwarmEngine {
         while let event = member.session.pollEvent() {
             switch event {
             case .up(let path):
-                member.isAnnounced = true
+                member.standing = .here
                 if member.cipher?.epoch == 0 { member.cipher?.begin(now: now) }
                 runRekeying(with: member, now: now)
                 runMail(with: member, now: now)
@@ -132,10 +136,11 @@ extension SwarmEngine {
             case .bye:
                 left(member, now: now)
             case .away:
-                if member.isAnnounced {
-                    member.isAnnounced = false
-                    events.append(.left(member.peer))
-                }
+                guard member.standing == .here else { break }
+                member.standing = .away
+                events.append(.away(member.peer))
+            case .gone:
+                tellLeft(member)
             }
         }
     }

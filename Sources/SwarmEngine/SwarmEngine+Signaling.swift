@@ -40,24 +40,6 @@ extension SwarmEngine {
         return .earlier(next, restartAt(member))
     }
 
-    /// The addresses of this machine changed: every connection is told, by a restart.
-    mutating func networkChanged(now: Instant) {
-        stun.refresh(now: now)
-        turn.networkChanged(now: now)
-        drainTURN(now: now)
-        trackers.networkChanged(now: now)
-        gun.hurry(now: now)
-        datagrams.networkChanged(now: now)
-        announces.hurry(now: now)
-        for member in Array(members.values) {
-            member.session.probe()
-            if member.negotiation.phase == .connected { member.restart = (now, 0) }
-            member.negotiation.hurry(now: now)
-            negotiate(with: member, now: now)
-            pump(member, now: now)
-        }
-    }
-
     // MARK: Offers of ours
 
     private mutating func offer(to member: Member, now: Instant) {
@@ -88,7 +70,7 @@ extension SwarmEngine {
     private mutating func restartIfBroken(_ member: Member, now: Instant) {
         guard let connection = openConnection(of: member) else { return }
         let silentSince = silentSince(member, connection)
-        if silentSince == nil, member.restart?.count != 0 { member.restart = nil }
+        endRestartIfWell(member)
         guard let at = restartAt(member), now >= at else { return }
         // Our NAT may have forgotten us: where it shows us now is learned in a round trip, and told to the other side.
         stun.refresh(now: now)
@@ -104,6 +86,14 @@ extension SwarmEngine {
                 signal(.restartRequest, about: connection.id, to: member, repeating: false, now: now)
             }
         }
+    }
+
+    /// A path that is heard again needs no further restart, beside one that a change of the network asks for.
+    func endRestartIfWell(_ member: Member) {
+        guard let count = member.restart?.count, count != 0, let connection = openConnection(of: member),
+            silentSince(member, connection) == nil
+        else { return }
+        member.restart = nil
     }
 
     private func restartAt(_ member: Member) -> Instant? {

@@ -81,12 +81,12 @@ extension SwarmEngine {
             let rank = UInt16(clamping: turn.servers.firstIndex(of: id) ?? 0)
             addLocalCandidates([.relayed(relayed, mapped: mapped, server: relayed.address, rank: rank)], now: now)
             // It may be the first address that this member can be reached at.
-            for member in Array(members.values) { negotiate(with: member, now: now) }
+            for member in everybody { negotiate(with: member, now: now) }
         case .lost(let id, let relayed):
             turnHealth[id]?.failed("it has taken the address back")
             turnAddresses[id] = nil
             localCandidates.removeAll { $0.kind == .relayed && $0.address == relayed }
-            for connection in Array(connections.values) {
+            for connection in allConnections {
                 connection.peerConnection.removeLocalCandidate(relayed, now: now)
                 drain(connection, now: now)
             }

@@ -25,6 +25,10 @@ public struct SwarmEngine: ~Copyable {
     var members: [PeerID: Member] = [:]
     var sessionKeys: [UInt64: PeerID] = [:]
     var connections: [ConnectionID: Connection] = [:]
+    let memberAgenda = Agenda<Member>()
+    let connectionAgenda = Agenda<Connection>()
+    /// How many members have become known.
+    var memberCount = 0
     var router = DatagramRouter<ConnectionID>()
     var hostAddresses: [TransportAddress] = []
     var localCandidates: [Candidate] = []
@@ -57,6 +61,14 @@ public struct SwarmEngine: ~Copyable {
     var knownPeers: [PeerID: KnownPeer] = [:]
     var keptPort: UInt16?
     var seenSignals: SeenSignals
+    var seenPresence = SeenPresence()
+    /// Our own record, as it was sealed last.
+    var ownPresence: (sealed: [UInt8], at: Instant)?
+    /// What our keys in the souls of the swarm begin with, but for ``tagNumber``.
+    let ownTag: String
+    /// Questions to links whether they are alive, and when they were put last.
+    var linkProbes = FIFO<LinkAction>()
+    var linksProbedAt: Instant?
     var presenceAt: Instant
     var lastPresenceTimestamp: UInt64 = 0
     var presenceClock = StateClock()
@@ -133,6 +145,7 @@ public struct SwarmEngine: ~Copyable {
             isUsed: configuration.usesLocalNetwork && configuration.usesConnections, entropy: self.entropy.fork())
         seenSignals = SeenSignals()
         prekeys = OwnPrekeys(configuration: configuration.mail)
+        ownTag = topic.tag(of: identity.peerID)
         presenceAt = now
         startedAt = now
         followDays(now: now)
@@ -156,6 +169,7 @@ public struct SwarmEngine: ~Copyable {
         let step = wall - self.wall(now)
         wallAtZero += step
         guard abs(step) > 10_000 else { return }
+        ownPresence = nil
         presenceAt = now
         guard step < 0 else { return }
         // Records go on above the former ones, or another run of ours could not be told from a replay; unless the clock was so
@@ -165,22 +179,6 @@ public struct SwarmEngine: ~Copyable {
     }
 
     // MARK: The network
-
-    /// The addresses of this machine at which the socket can be reached. Call again when they change.
-    public mutating func setHostAddresses(_ addresses: [TransportAddress], now: Instant) {
-        guard addresses != hostAddresses else { return }
-        let isFirst = hostAddresses.isEmpty
-        hostAddresses = addresses
-        let others = localCandidates.filter { $0.kind != .host }
-        localCandidates = []
-        let hosts = addresses.enumerated().map { Candidate.host($1, rank: UInt16(clamping: $0)) }
-        addLocalCandidates((configuration.connectsDirectly ? hosts : []) + others, now: now)
-        if let port = addresses.first?.port { lan.start(port: port, now: now) }
-        dht?.setHostAddresses(addresses, now: now)
-        drainDHT(now: now)
-        notePort(now: now)
-        if !isFirst { networkChanged(now: now) }
-    }
 
     /// A datagram came on the node's socket.
     public mutating func handle(datagram: [UInt8], from source: TransportAddress, now: Instant) {
@@ -274,44 +272,22 @@ public struct SwarmEngine: ~Copyable {
         announceOnLAN(now: now)
         if now >= presenceAt, !isLeaving { announcePresence(now: now) }
         tellNeighbours(now: now)
-        for connection in Array(connections.values) {
-            if let at = connection.peerConnection.nextTimeout, now >= at {
-                connection.peerConnection.handleTimeout(now: now)
-                drain(connection, now: now)
-            }
-            if connection.peer == nil, let at = connection.expiresAt, now >= at { remove(connection, now: now) }
-        }
-        for member in Array(members.values) {
-            member.session.handleTimeout(now: now)
-            runRekeying(with: member, now: now)
-            runMail(with: member, now: now)
-            negotiate(with: member, now: now)
-            if let at = member.slots.clearAt, now >= at { clearInbox(of: member, now: now) }
-            rest(member, now: now)
-            pump(member, now: now)
-        }
+        runAgenda(now: now)
         drainGun(now: now)
     }
 
     /// When `handleTimeout` is due.
     public var nextTimeout: Instant? {
-        var next: Instant? = .earlier(gun.nextTimeout, .earlier(trackers.nextTimeout, stun.nextTimeout))
-        next = .earlier(next, .earlier(turn.nextTimeout, announces.nextTimeout))
-        if !isLeaving { next = .earlier(next, tellNeighboursAt) }
-        if !isLeaving { next = .earlier(next, .earlier(presenceAt, .earlier(datagrams.nextTimeout, lan.nextTimeout))) }
-        if dht != nil, !isLeaving { next = .earlier(next, .earlier(dht?.nextTimeout, keepTableAt)) }
-        for connection in connections.values {
-            next = .earlier(next, connection.peerConnection.nextTimeout)
-            if connection.peer == nil { next = .earlier(next, connection.expiresAt) }
+        mutating get {
+            var next: Instant? = .earlier(gun.nextTimeout, .earlier(trackers.nextTimeout, stun.nextTimeout))
+            next = .earlier(next, .earlier(turn.nextTimeout, announces.nextTimeout))
+            if !isLeaving { next = .earlier(next, tellNeighboursAt) }
+            if !isLeaving {
+                next = .earlier(next, .earlier(presenceAt, .earlier(datagrams.nextTimeout, lan.nextTimeout)))
+            }
+            if dht != nil, !isLeaving { next = .earlier(next, .earlier(dht?.nextTimeout, keepTableAt)) }
+            return .earlier(next, nextOnAgenda)
         }
-        for member in members.values {
-            next = .earlier(next, member.session.nextTimeout)
-            next = .earlier(next, negotiationTimeout(of: member))
-            next = .earlier(next, member.slots.clearAt)
-            if member.session.isUp { next = .earlier(next, member.cipher?.nextTimeout) }
-            next = .earlier(next, mailTimeout(of: member))
-        }
-        return next
     }
 
     // MARK: Outputs
@@ -320,7 +296,7 @@ public struct SwarmEngine: ~Copyable {
     public mutating func pollTransmit() -> Transmit? { transmits.popFirst() }
 
     /// The next thing to do with a WebSocket.
-    public mutating func pollLink() -> LinkAction? { gun.pollLink() ?? trackers.pollLink() }
+    public mutating func pollLink() -> LinkAction? { linkProbes.popFirst() ?? gun.pollLink() ?? trackers.pollLink() }
 
     /// The next thing the application should know.
     public mutating func pollEvent() -> SwarmEvent? { events.popFirst() }

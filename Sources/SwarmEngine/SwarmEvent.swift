@@ -1,4 +1,5 @@
 public import JSON
+import SwarmBase
 
 /// One independent way of discovering members or of exchanging signals.
 public enum Plane: String, CaseIterable, Sendable {
@@ -30,7 +31,10 @@ public enum SwarmEvent: Equatable, Sendable {
     case delivered(to: PeerID, sequence: UInt64)
     /// A message of ours waits at a relay for a member that is away: it arrives even if we are gone by then.
     case stored(to: PeerID, sequence: UInt64)
-    /// A member said good-bye or vanished.
+    /// Nothing is heard of a member any more. What is sent to it waits; it is `peer` again when it returns, and `left` when it does
+    /// not for a minute.
+    case away(PeerID)
+    /// A member said good-bye, runs anew, or was away for too long.
     case left(PeerID)
     /// A watched soul has a new value.
     case state(soul: String, key: String, value: JSONValue)
@@ -41,6 +45,9 @@ public enum SwarmEvent: Equatable, Sendable {
 /// One WebSocket the engine uses: to a GUN relay or a tracker.
 public struct SwarmLink: Hashable, Sendable {
     let index: Int
+
+    /// How long a link that is probed has to answer: a round trip over a bad network, and one repetition by TCP.
+    public static let probePatience: Duration = .milliseconds(1_500)
 }
 
 /// What the owner is to do with a link.
@@ -49,6 +56,8 @@ public enum LinkAction: Equatable, Sendable {
     case dial(SwarmLink, url: String)
     /// Send one text frame.
     case send(SwarmLink, [UInt8])
+    /// Ask for a sign of life, and report `linkClosed` if none comes within ``SwarmLink/probePatience``.
+    case probe(SwarmLink)
     /// Close it; no report is expected.
     case close(SwarmLink)
 }

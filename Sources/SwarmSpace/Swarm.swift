@@ -197,6 +197,9 @@ public actor Swarm {
         node?.engine.peers.map { Peer(id: $0.peer, name: $0.name, path: $0.path) } ?? []
     }
 
+    /// Who is here or away, in the order of their ids, with every path that leads to them as it was measured.
+    public var roster: [RosterEntry] { node?.engine.roster ?? [] }
+
     /// Fault injection for tests and demonstrations: what would take a path is dropped, both ways, until `unblock`.
     ///
     /// - Parameter peer: `nil` for every member known now.

@@ -34,6 +34,8 @@ public struct SwarmConfiguration: Sendable {
     public var usesLocalNetwork = true
     /// Whether members on the same machine are told of loopback, also when the machine has other addresses.
     public var includesLoopback = false
+    /// Whether sealed messages between two members that do not reach each other are handed on, if both are connected with this one.
+    public var forwards = true
     /// How many events may be unread before members are asked to send no more; at half of it they may again.
     public var mostUnreadEvents = 1000
     /// Where connections to relays and trackers are logged. Nothing of what members say is.

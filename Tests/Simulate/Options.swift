@@ -2,9 +2,12 @@ import Foundation
 
 /// What the command line asks for.
 struct Options: Sendable {
-    var seeds: Range<UInt64> = 1..<101
+    var first: UInt64 = 1
+    var count: UInt64 = 100
+    var seeds: Range<UInt64> { first..<first + count }
     var isLarge = false
     var traces = false
+    var repeats = false
     var tells = false
     var wantsFigures = false
     var trials: UInt64 = 100
@@ -24,16 +27,18 @@ struct Options: Sendable {
         }
         while let argument = arguments.popFirst() {
             switch argument {
-            case "--seeds": seeds = 1..<(1 + (try number(argument)))
+            case "--seeds": count = try number(argument)
+            case "--first": first = try number(argument)
             case "--seed":
-                let seed = try number(argument)
-                seeds = seed..<seed + 1
+                first = try number(argument)
+                count = 1
                 tells = true
             case "--jobs": jobs = max(1, Int(try number(argument)))
             case "--figures": wantsFigures = true
             case "--trials": trials = max(1, try number(argument))
             case "--large": isLarge = true
             case "--trace": traces = true
+            case "--twice": repeats = true
             case "--tell": tells = true
             default: throw UsageError(description: "unknown option \(argument)")
             }
@@ -53,7 +58,7 @@ actor SeedQueue {
 func exit(usage message: String) -> Never {
     FileHandle.standardError.write(
         Data(
-            "simulate: \(message)\nsimulate [--seeds N | --seed N] [--large] [--tell] [--trace] [--jobs N]\nsimulate --figures [--trials N]\n"
+            "simulate: \(message)\nsimulate [--seeds N [--first N] | --seed N] [--large] [--tell] [--trace] [--twice] [--jobs N]\nsimulate --figures [--trials N]\n"
                 .utf8))
     exit(status: 64)
 }

@@ -81,6 +81,15 @@ enum Simulate {
             return false
         }
         let outcome = scenario.run()
+        if options.repeats {
+            var again = try? SwarmScenario(seed: seed, size: size, setClock: { swarm_virtual_clock_set($0) })
+            guard let second = again?.run(), second.traceHash == outcome.traceHash,
+                second.datagrams == outcome.datagrams
+            else {
+                print("seed \(seed): does something else when it is run again")
+                return false
+            }
+        }
         if options.tells || !outcome.problems.isEmpty { print("seed \(seed): \(outcome.brief)") }
         for problem in outcome.problems.prefix(20) { print("    \(problem)") }
         return outcome.problems.isEmpty

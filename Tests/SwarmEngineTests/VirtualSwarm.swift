@@ -321,6 +321,9 @@ final class VirtualSwarm {
                 enqueue(
                     isRelay(link, of: node)
                         ? .toRelay(frame, LinkID(number)) : .toTracker(frame, TrackerLinkID(number)), to: nil)
+            case .probe:
+                // What is open here answers.
+                break
             case .close(let link):
                 close(link, of: node)
             }
@@ -396,7 +399,7 @@ extension VirtualSwarm.Node {
             switch event {
             case .peer(peer.id, _, let now): path = now
             case .path(peer.id, let now, _): path = now
-            case .left(peer.id): path = nil
+            case .away(peer.id), .left(peer.id): path = nil
             default: break
             }
         }

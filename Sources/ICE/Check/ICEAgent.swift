@@ -68,6 +68,10 @@ public struct ICEAgent: ~Copyable {
     public internal(set) var sendPath: ICEPath?
     /// Where data goes.
     public var sendAddress: TransportAddress? { sendPath?.remote }
+    /// When something authentic came from the peer last, by any pair.
+    public var lastReceived: Instant? {
+        generations.lazy.flatMap { $0.pairs.lazy.compactMap(\.lastReceived) }.max()
+    }
     /// When ``handleTimeout(now:)`` is due; `nil` when there is nothing to wait for.
     public internal(set) var nextTimeout: Instant?
     var transmits: [Transmit] = []

@@ -22,6 +22,8 @@ struct MemberMail: Sendable {
     var absentSince: Instant?
     /// When what there is to say is left.
     var dueAt: Instant?
+    /// When it was last looked at whether something can be left.
+    var lookedAt: Instant?
     var cursor = MailCursor()
     /// The week that numbers count in, and the next of them.
     var week = 0
@@ -49,6 +51,7 @@ struct MemberMail: Sendable {
     mutating func becamePresent(now: Instant) {
         absentSince = nil
         dueAt = nil
+        lookedAt = nil
         acknowledgeAt = nil
         leftBytes = 0
         underWay.removeAll()

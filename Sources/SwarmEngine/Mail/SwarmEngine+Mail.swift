@@ -28,6 +28,7 @@ extension SwarmEngine {
             member.mail.absentSince = now
             member.mail.gaveStock = false
         }
+        member.mail.lookedAt = now
         if let at = member.mail.acknowledgeAt, now >= at { leaveAcknowledgement(for: member, now: now) }
         member.mail.dueAt = leavingAt(member, now: now)
         if let at = member.mail.dueAt, now >= at { leaveMail(for: member, now: now) }
@@ -36,7 +37,15 @@ extension SwarmEngine {
     /// When something is due between us and a member; `nil` when nothing is.
     func mailTimeout(of member: Member) -> Instant? {
         guard usesMail, !isLeaving else { return nil }
-        return member.session.isUp ? member.mail.stockAt : .earlier(member.mail.dueAt, member.mail.acknowledgeAt)
+        if member.session.isUp { return member.mail.stockAt }
+        guard member.mail.absentSince != nil else { return .zero }
+        let next: Instant? = .earlier(member.mail.dueAt, member.mail.acknowledgeAt)
+        // Whether it can be left is looked at when something was said, and every second from then on.
+        guard member.mail.dueAt == nil, !member.mail.held.isEmpty, member.session.hasMail(after: member.mail.cursor)
+        else {
+            return next
+        }
+        return .earlier(next, member.mail.lookedAt.map { $0 + .seconds(1) } ?? .zero)
     }
 
     /// When what there is to say is to be left, if it can be.
@@ -104,7 +113,7 @@ extension SwarmEngine {
 
     /// A relay has acknowledged a put: the messages of which it has everything are stored.
     mutating func mailStored(_ put: PutID) {
-        for member in members.values {
+        for member in everybody {
             guard let index = member.mail.underWay.firstIndex(where: { $0.put == put }) else { continue }
             member.mail.underWay[index].isStored = true
             while let first = member.mail.underWay.first, first.isStored {

@@ -166,7 +166,7 @@ extension SwarmEngine {
     /// Opens and closes mesh paths as neighbours come and go.
     mutating func updateMeshPaths(now: Instant) {
         let forwarders = self.forwarders
-        for member in Array(members.values) { updateMeshPath(to: member, through: forwarders, now: now) }
+        for member in everybody { updateMeshPath(to: member, through: forwarders, now: now) }
     }
 
     mutating func updateMeshPath(to member: Member, now: Instant) {

@@ -43,6 +43,9 @@ package struct GunPlane {
 
     var status: [PlaneStatus] { zip(urls, health).map { $1.status(.relay, $0) } }
 
+    /// The links that are open.
+    var openLinks: [SwarmLink] { open.sorted().map { SwarmLink(index: $0) } }
+
     func owns(_ link: SwarmLink) -> Bool { link.index < urls.count }
 
     // MARK: Links

@@ -21,7 +21,9 @@ struct PathState: Sendable {
     private var ping: (id: UInt64, sentAt: Instant)?
     private(set) var lastPing: Instant?
     /// Packets with data that are under way: the highest sequence number in each.
-    private var inFlight: Deque<UInt64> = []
+    private var inFlight: Deque<(highest: UInt64, sentAt: Instant)> = []
+    /// The share of packets with data that were given up, smoothed over some thirty.
+    private(set) var loss = 0.0
     /// An answer is owed for too long: messages go another way, if there is one.
     private(set) var isSuspect = false
     private var trustedAt: Instant?
@@ -78,6 +80,7 @@ struct PathState: Sendable {
         trustedFrom = reluctance > .zero ? now + reluctance : nil
     }
 
+    private static let lossGain = 1.0 / 32
     /// A path that held for this long is as good as new.
     private static let steady = Duration.seconds(10)
     private static let leastReluctance = Duration.seconds(1)
@@ -94,7 +97,7 @@ struct PathState: Sendable {
     }
 
     mutating func sentData(highest: UInt64, now: Instant) {
-        inFlight.append(highest)
+        inFlight.append((highest, now))
         awaitingSince = awaitingSince ?? now
         unmovedSince = unmovedSince ?? now
     }
@@ -126,10 +129,17 @@ struct PathState: Sendable {
         smoothedRTT = smoothed * 7 / 8 + sample / 8
     }
 
-    mutating func acknowledged(before next: UInt64, now: Instant) {
-        let count = inFlight.count
-        while let first = inFlight.first, first < next { inFlight.removeFirst() }
-        guard inFlight.count < count else { return }
+    /// - Parameter isMeasured: the acknowledgement came by this path, so that it says how long a round trip takes.
+    mutating func acknowledged(before next: UInt64, isMeasured: Bool, now: Instant) {
+        var sentAt: Instant?
+        while let first = inFlight.first, first.highest < next {
+            sentAt = first.sentAt
+            inFlight.removeFirst()
+            loss -= loss * Self.lossGain
+        }
+        guard let sentAt else { return }
+        // What was sent twice may be acknowledged by the first copy (RFC 6298 §3).
+        if isMeasured, backoff == 0 { measure(now - sentAt) }
         backoff = 0
         unmovedSince = inFlight.isEmpty ? nil : now
         awaitingSince = inFlight.isEmpty ? nil : now
@@ -137,6 +147,7 @@ struct PathState: Sendable {
 
     /// What is under way is given up: everything from `base` goes out again.
     mutating func sendAgain(from base: UInt64) {
+        for _ in inFlight { loss += (1 - loss) * Self.lossGain }
         inFlight.removeAll()
         cursor = base
         awaitingSince = nil

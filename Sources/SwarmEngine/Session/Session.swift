@@ -19,8 +19,10 @@ struct Session {
         case delivered(UInt64)
         /// The member said good-bye.
         case bye
-        /// Nothing has come for `SessionConfiguration.awayAfter`.
+        /// Nothing has come for `SessionConfiguration.awayAfter`, or for `directAwayAfter` from one who was directly connected.
         case away
+        /// Nothing has come for `SessionConfiguration.goneAfter`.
+        case gone
     }
 
     let configuration: SessionConfiguration
@@ -34,17 +36,25 @@ struct Session {
     /// The peer connection is open but owes an answer for too long.
     var isConnectionSuspect: Bool { connection.isSuspect }
     private(set) var suspectSince: Instant?
+    /// How often a path fell under suspicion.
+    private(set) var doubts = 0
     private(set) var isUp = false
     /// What messages are sent on now.
     private(set) var carrier: Carrier?
     /// The path that the application was told of last.
     private var toldPath: PathKind?
     private(set) var lastHeard: Instant?
-    private var acknowledgementDue: [Carrier: Instant] = [:]
+    /// When the session itself said something last, and not a layer below: of a process that hangs, or a page that is frozen, the latter may live on.
+    private var lastSpoken: Instant?
+    private var acknowledgementDue = CarrierTable<Instant?>(nil)
     private var pongs: [(carrier: Carrier, id: UInt64)] = []
-    private var wantsPing: Set<Carrier> = []
+    private var wantsPing = CarrierSet()
     /// Frames of the engine's that go with the next packet.
     private var asides: [Frame] = []
+    /// When all paths were asked last because nothing was heard by any.
+    private var probedAt: Instant?
+    /// That it has gone was told.
+    private var isGone = true
     private var isPaused = false
     /// How far `inboundAdvanced` has told of.
     private var reported: (stream: UInt64, next: UInt64)?
@@ -59,11 +69,14 @@ struct Session {
 
     // MARK: What happens
 
+    /// The member lived then: something authentic came, if only for a layer below.
+    mutating func noteLife(at instant: Instant) { lastHeard = max(lastHeard ?? instant, instant) }
+
     /// A path has come up, or its far end is a new one: all that is not acknowledged goes out on it again.
     mutating func pathOpened(_ kind: Carrier, now: Instant) {
         self[kind].open(resendFrom: outbound.received)
         if kind == .connection { suspectSince = nil }
-        wantsPing.insert(kind)
+        wantsPing.insert(CarrierSet(kind))
         chooseCarrier(now: now)
     }
 
@@ -73,7 +86,7 @@ struct Session {
         if kind == .connection { suspectSince = nil }
         rewindOthers(than: kind)
         acknowledgementDue[kind] = nil
-        wantsPing.remove(kind)
+        wantsPing.remove(CarrierSet(kind))
         chooseCarrier(now: now)
     }
 
@@ -93,6 +106,16 @@ struct Session {
 
     /// The way messages go now; `nil` while there is none.
     var path: PathKind? { carrier.map { path(of: $0) } }
+
+    /// How it stands with each path that is open, the one in use first.
+    var paths: [PathStatus] {
+        let open = Carrier.allCases.filter { self[$0].isOpen }.map { kind in
+            PathStatus(
+                path: path(of: kind), roundTrip: self[kind].smoothedRTT, loss: self[kind].loss,
+                lastHeard: self[kind].lastHeard, isSuspect: self[kind].isSuspect, isInUse: kind == carrier)
+        }
+        return open.filter(\.isInUse) + open.filter { !$0.isInUse }
+    }
 
     private func path(of carrier: Carrier) -> PathKind {
         switch carrier {
@@ -129,13 +152,15 @@ struct Session {
 
     /// Takes the frames of one packet that came, authentic, by `kind`.
     mutating func receive(_ frames: [Frame], on kind: Carrier, now: Instant) {
-        lastHeard = now
+        noteLife(at: now)
+        lastSpoken = now
         self[kind].heard(now: now)
         if kind != .connection { self[kind].trust(now: now) }
         if !isUp {
             carrier = nil
             chooseCarrier(now: now)
             isUp = true
+            isGone = false
             // What comes by a path that is not open at this end tells of it all the same.
             let path = path(of: carrier ?? kind)
             toldPath = path
@@ -174,12 +199,29 @@ struct Session {
         let before = inbound.committed
         inbound.commit(stream: stream, next: next)
         // The acknowledgement that left before said less: say it again, soon.
-        if inbound.committed != before, acknowledgementDue.isEmpty, let carrier { acknowledgementDue[carrier] = .zero }
+        if inbound.committed != before, let carrier, Carrier.allCases.allSatisfy({ acknowledgementDue[$0] == nil }) {
+            acknowledgementDue[carrier] = .zero
+        }
     }
 
     /// Probes the paths at once: after a change of the network, or when a message waits for a member who seemed away.
     mutating func probe() {
-        for kind in Carrier.allCases where self[kind].isOpen { wantsPing.insert(kind) }
+        for kind in Carrier.allCases where self[kind].isOpen { wantsPing.insert(CarrierSet(kind)) }
+    }
+
+    /// What went by the peer connection is lost: its packets leave from elsewhere by now.
+    mutating func doubtConnection(now: Instant) {
+        guard connection.isOpen, !connection.isSuspect else { return }
+        doubt(.connection, now: now)
+        chooseCarrier(now: now)
+    }
+
+    private mutating func doubt(_ kind: Carrier, now: Instant) {
+        self[kind].doubt(now: now)
+        if kind == .connection { suspectSince = now }
+        doubts += 1
+        rewindOthers(than: kind)
+        probe()
     }
 
     /// The application keeps up (again), or does not.
@@ -192,24 +234,29 @@ struct Session {
     mutating func handleTimeout(now: Instant) {
         for kind in Carrier.allCases {
             guard let at = doubtAt(kind), now >= at else { continue }
-            self[kind].doubt(now: now)
-            if kind == .connection { suspectSince = now }
-            rewindOthers(than: kind)
-            probe()
+            doubt(kind, now: now)
         }
         for kind in [Carrier.relay, .mesh] where self[kind].isOpen {
             guard let at = self[kind].retransmissionAt, now >= at else { continue }
             self[kind].sendAgain(from: outbound.received)
-            if carrier == kind { wantsPing.insert(kind) }
+            if carrier == kind { wantsPing.insert(CarrierSet(kind)) }
         }
         for kind in Carrier.allCases { self[kind].handleTimeout(now: now) }
         chooseCarrier(now: now)
         for kind in Carrier.allCases {
-            if let at = nextPing(on: kind), now >= at { wantsPing.insert(kind) }
+            if let at = nextPing(on: kind), now >= at { wantsPing.insert(CarrierSet(kind)) }
+        }
+        if let at = quietAt, now >= at {
+            probedAt = now
+            probe()
         }
         if isUp, let at = awayAt, now >= at {
             isUp = false
             events.append(.away)
+        }
+        if !isGone, let at = goneAt, now >= at {
+            isGone = true
+            events.append(.gone)
         }
     }
 
@@ -226,6 +273,7 @@ struct Session {
             next = .earlier(next, .earlier(doubtAt(kind), nextPing(on: kind)))
             next = .earlier(next, self[kind].trustedFrom)
         }
+        next = .earlier(next, .earlier(quietAt, isGone ? nil : goneAt))
         return .earlier(next, isUp ? awayAt : nil)
     }
 
@@ -238,7 +286,7 @@ struct Session {
         for index in pongs.indices.reversed() where pongs[index].carrier == kind {
             Frame.pong(id: pongs.remove(at: index).id).write(to: &packet)
         }
-        if wantsPing.remove(kind) != nil {
+        if wantsPing.remove(CarrierSet(kind)) != nil {
             Frame.ping(id: nextPingID).write(to: &packet)
             self[kind].sentPing(id: nextPingID, now: now)
             nextPingID += 1
@@ -268,18 +316,18 @@ struct Session {
     // MARK: Inside
 
     private subscript(kind: Carrier) -> PathState {
-        get {
+        _read {
             switch kind {
-            case .connection: connection
-            case .relay: relay
-            case .mesh: mesh
+            case .connection: yield connection
+            case .relay: yield relay
+            case .mesh: yield mesh
             }
         }
-        set {
+        _modify {
             switch kind {
-            case .connection: connection = newValue
-            case .relay: relay = newValue
-            case .mesh: mesh = newValue
+            case .connection: yield &connection
+            case .relay: yield &relay
+            case .mesh: yield &mesh
             }
         }
     }
@@ -293,9 +341,9 @@ struct Session {
         case .acknowledgement(let acknowledgement):
             for number in outbound.acknowledge(acknowledgement) { events.append(.delivered(number)) }
             guard acknowledgement.stream == outbound.stream else { return }
-            connection.acknowledged(before: outbound.received, now: now)
-            relay.acknowledged(before: outbound.received, now: now)
-            mesh.acknowledged(before: outbound.received, now: now)
+            for carrier in Carrier.allCases {
+                self[carrier].acknowledged(before: outbound.received, isMeasured: carrier == kind, now: now)
+            }
             if kind == .connection { clearSuspicion(now: now) }
         case .ping(let id):
             if pongs.count < 16 { pongs.append((kind, id)) }
@@ -305,6 +353,7 @@ struct Session {
             if self[kind].pong(id: id, now: now), kind == .connection { clearSuspicion(now: now) }
         case .bye:
             isUp = false
+            isGone = true
             events.append(.bye)
         case .neighbours, .presence, .forward, .forwarded, .rekeying, .prekeys, .prekeyStock:
             // The engine's.
@@ -361,28 +410,46 @@ struct Session {
     }
 
     private func nextPing(on kind: Carrier) -> Instant? {
-        let state = self[kind]
-        guard state.isOpen else { return nil }
-        guard let last = state.lastPing else { return .zero }
+        guard self[kind].isOpen else { return nil }
+        guard let last = self[kind].lastPing else { return .zero }
         let interval: Duration
         switch kind {
         case .connection:
-            interval = isConnectionSuspect ? configuration.suspectPingInterval : configuration.directPingInterval
+            if isConnectionSuspect {
+                interval = configuration.suspectPingInterval
+            } else {
+                // While nothing is owed there, ICE's own checks keep watch over a peer connection.
+                interval =
+                    isUp && outbound.isEmpty ? configuration.idlePingInterval : configuration.directPingInterval
+            }
         case .relay, .mesh:
-            if carrier != kind, !state.isSuspect {
+            if carrier != kind, !self[kind].isSuspect {
                 interval = configuration.spareRelayPingInterval
             } else {
                 // A member who does not answer is asked ever more seldom.
-                interval = isUp ? configuration.relayPingInterval : .seconds(1 << min(state.unansweredPings, 5))
+                interval = isUp ? configuration.relayPingInterval : .seconds(1 << min(self[kind].unansweredPings, 5))
             }
         }
         // Anything heard says as much as an answer would; but while we wait for an acknowledgement, which a pong brings
         // along, only an answer will do.
         guard isUp, outbound.isEmpty else { return last + interval }
-        return max(last, state.lastHeard ?? last) + interval
+        return max(last, self[kind].lastHeard ?? last) + interval
     }
 
-    private var awayAt: Instant? { lastHeard.map { $0 + configuration.awayAfter } }
+    private var awayAt: Instant? {
+        let patience = connection.isOpen ? configuration.directAwayAfter : configuration.awayAfter
+        let silent = lastHeard.map { $0 + patience }
+        return .earlier(silent, lastSpoken.map { $0 + configuration.speechlessAfter })
+    }
+
+    private var goneAt: Instant? { lastHeard.map { $0 + configuration.goneAfter } }
+
+    /// When one who is directly connected and of whom nothing is heard is asked by every path.
+    private var quietAt: Instant? {
+        guard isUp, connection.isOpen, let lastHeard else { return nil }
+        let at = lastHeard + configuration.quietAfter
+        return probedAt.map { max(at, $0 + configuration.suspectPingInterval) } ?? at
+    }
 }
 
 /// How a session behaves.
@@ -397,8 +464,10 @@ public struct SessionConfiguration: Sendable {
     public var relayWindow = 24
     /// How long an acknowledgement waits for company on the relay path.
     public var relayAcknowledgementDelay: Duration = .milliseconds(8)
-    /// How often an idle direct path is asked whether it lives.
+    /// How often a direct path is asked whether it lives while something is owed there.
     public var directPingInterval: Duration = .seconds(2)
+    /// How often it is asked while nothing is.
+    public var idlePingInterval: Duration = .seconds(15)
     /// How often a direct path under suspicion is asked.
     public var suspectPingInterval: Duration = .milliseconds(500)
     /// How often the relay path is asked while messages go through it.
@@ -407,6 +476,15 @@ public struct SessionConfiguration: Sendable {
     public var spareRelayPingInterval: Duration = .seconds(60)
     /// A member of whom nothing came for this long is away.
     public var awayAfter: Duration = .seconds(20)
+    /// A member that is directly connected, and of whom nothing came for this long, is asked by every path. ICE's checks of a path
+    /// that was silent for 2 s have been answered by then.
+    public var quietAfter: Duration = .milliseconds(2_500)
+    /// The same member is away when nothing came for this long: four questions by each path later, within 5 s of its end.
+    public var directAwayAfter: Duration = .milliseconds(4_500)
+    /// A member whose session did not answer for this long is away, whatever ICE hears of its machine.
+    public var speechlessAfter: Duration = .seconds(40)
+    /// A member of whom nothing came for this long counts as gone: it may have left without being heard.
+    public var goneAfter: Duration = .seconds(60)
 
     public init() {}
 }

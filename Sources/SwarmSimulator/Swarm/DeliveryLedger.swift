@@ -66,7 +66,7 @@ public struct DeliveryLedger: Sendable {
 
     /// The text of the next message of a pair: says which it is, and is as long as asked for.
     public func nextText(of pair: Pair, size: Int) -> String {
-        let head = "\(pair.from)>\(pair.to) \(streams[pair]?.messages.count ?? 0) "
+        let head = "\(pair.from)>\(pair.to) \(streams[pair]?.messages.count ?? 0) \(Secrecy.mark) "
         return head + String(repeating: "x", count: max(0, size - head.utf8.count))
     }
 

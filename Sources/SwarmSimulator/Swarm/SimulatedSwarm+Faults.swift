@@ -61,9 +61,18 @@ extension SimulatedSwarm {
         network.move(member.host, behind: member.nat)
         trace.note("\(member.index) moves to another network: \(kind)", at: now)
         abandonLinks(of: member)
-        let addresses = hostAddresses(of: member)
-        act(member) { $0.setHostAddresses(addresses, now: self.now) }
+        let run = member.run
+        at(now + Self.noticing) { [self] in
+            // The system tells of new addresses when they have settled, and which sockets have lost theirs.
+            guard member.run == run, member.isRunning else { return }
+            dropAbandonedLinks(of: member)
+            let addresses = hostAddresses(of: member)
+            act(member) { $0.setHostAddresses(addresses, now: self.now) }
+        }
     }
+
+    /// How long a member takes to notice that its addresses are others.
+    private static let noticing = Duration.milliseconds(30)
 
     /// A member's NAT forgets its mappings; the member notices nothing.
     public func rebootNAT(of member: SimulatedMember, keepsAddress: Bool) {

@@ -38,6 +38,7 @@ extension SimulatedSwarm {
         case .dial(let name, let url): dial(name, url, of: member)
         case .send(let name, let frame):
             if let link = member.links[name], links[link].isOpenAtMember { send(frame, on: link, toServer: true) }
+        case .probe(let name): if let link = member.links[name], links[link].isOpenAtMember { probe(link) }
         case .close(let name):
             guard let link = member.links.removeValue(forKey: name) else { return }
             links[link].isOpenAtMember = false
@@ -146,6 +147,7 @@ extension SimulatedSwarm {
         } else if toServer {
             guard links[link].isOpenAtServer else { return }
             let server = servers[links[link].server]
+            secrecy.inspect(frame, seenBy: server.url)
             server.relay?.receive(frame: frame, on: LinkID(UInt64(link)), now: now, wall: wall)
             server.tracker?.receive(frame, on: TrackerLinkID(UInt64(link)), now: now)
             drain(server)
@@ -169,13 +171,25 @@ extension SimulatedSwarm {
         member.links = [:]
     }
 
-    /// The member's address is another one: its sockets are dead, which it finds out by a ping and the servers by silence.
+    /// The member's address is another one: its sockets are dead, which it and the servers find out by silence.
     func abandonLinks(of member: SimulatedMember) {
         for link in member.links.values.sorted() {
             links[link].stalledSince = links[link].stalledSince ?? now
             links[link].isAbandoned = true
-            events.add(.closed(link: link, atServer: false), at: now + .seconds(1))
+            events.add(.closed(link: link, atServer: false), at: now + Self.pingTimeout)
             events.add(.closed(link: link, atServer: true), at: now + Self.pingTimeout)
+        }
+    }
+
+    /// A member sees that the address of some sockets is gone.
+    func dropAbandonedLinks(of member: SimulatedMember) {
+        for link in member.links.values.sorted() where links[link].isAbandoned { closed(link, atServer: false) }
+    }
+
+    private func probe(_ link: Int) {
+        guard let since = links[link].stalledSince else { return }
+        at(now + SwarmLink.probePatience) { [self] in
+            if links[link].stalledSince == since { closed(link, atServer: false) }
         }
     }
 

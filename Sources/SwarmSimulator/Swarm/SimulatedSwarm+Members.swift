@@ -96,6 +96,7 @@ extension SimulatedSwarm {
         while let batch = engine.value.pollStorage() { write(batch, of: member) }
         while let action = engine.value.pollLink() { carryOut(action, of: member) }
         while let transmit = engine.value.pollTransmit() {
+            secrecy.inspect(datagram: transmit.payload)
             network.send(
                 transmit.payload, from: member.host, port: SimulatedMember.port, to: transmit.destination, now: now)
         }
@@ -114,6 +115,9 @@ extension SimulatedSwarm {
         case .path(let peer, let path, _):
             if let other = memberOf[peer] { member.paths[other] = path }
             trace.note("\(me) reaches \(name(peer)) by \(path)", at: now)
+        case .away(let peer):
+            if let other = memberOf[peer] { member.paths[other] = nil }
+            trace.note("\(me) hears nothing of \(name(peer))", at: now)
         case .left(let peer):
             if let other = memberOf[peer] { member.paths[other] = nil }
             trace.note("\(me) has lost \(name(peer))", at: now)

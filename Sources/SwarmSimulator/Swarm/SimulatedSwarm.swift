@@ -27,6 +27,8 @@ public final class SimulatedSwarm {
     public internal(set) var servers: [SimulatedServer] = []
     public internal(set) var trace: BehaviourTrace
     public internal(set) var ledger = DeliveryLedger()
+    /// What passed servers, and what was on the wire, and should not have been readable.
+    var secrecy = Secrecy()
     /// Is told of each message that an application is handed: which of its pair's it is, and the path.
     public var onMessage: ((DeliveryLedger.Pair, Int, PathKind) -> Void)?
     /// How often anything was called: what a run costs.
@@ -116,6 +118,19 @@ public final class SimulatedSwarm {
 
     var iceServerAddress: TransportAddress {
         TransportAddress(network.addresses(of: iceServer)[0], port: Self.iceServerPort)
+    }
+
+    /// What a running member holds beyond its bounds, in words; nothing waits any more.
+    func overload(of member: SimulatedMember) -> [String] {
+        guard let load = member.engine?.value.load else { return [] }
+        let most = members.count - 1
+        let bounds = [
+            ("members", load.members, most),
+            ("connections", load.connections, most + member.configuration.mostOpenOffers),
+            ("keys", load.keys, most * 8), ("bytes to be acknowledged", load.unacknowledgedBytes, 0),
+            ("things unpolled", load.unpolled, 0), ("presence records", load.presenceRecords, 512),
+        ]
+        return bounds.filter { $0.1 > $0.2 }.map { "\(member.index) holds \($0.1) \($0.0), which is more than \($0.2)" }
     }
 
     // MARK: Time

@@ -129,6 +129,8 @@ public struct SwarmScenario {
             Self.missingDirect(swarm).isEmpty
         }
         if direct == nil { problems += Self.missingDirect(swarm) }
+        if healed != nil { problems += swarm.members.flatMap(swarm.overload(of:)) }
+        problems += swarm.secrecy.problems
         // Nothing may happen of itself that spoils what is well.
         swarm.run(for: .seconds(5))
         problems += swarm.ledger.problems.dropFirst(max(0, problems.isEmpty ? 0 : swarm.ledger.problems.count))

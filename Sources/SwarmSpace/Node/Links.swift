@@ -52,6 +52,7 @@ final class Links {
         switch action {
         case .dial(let link, let url): dial(link, url)
         case .send(let link, let frame): sites[link]?.connection?.send(text: frame)
+        case .probe(let link): sites[link]?.connection?.probe(within: SwarmLink.probePatience)
         case .close(let link): if let connection = detach(link) { close(connection) }
         }
     }
@@ -64,9 +65,22 @@ final class Links {
 
     var isIdle: Bool { closing.isEmpty && sites.values.allSatisfy { $0.connection == nil } }
 
-    /// Closes those that do not answer soon: the network has changed.
-    func probe() {
-        for site in sites.values { site.connection?.probe(within: .seconds(3)) }
+    /// The network has changed: ends those whose address this machine has no more, and those that do not answer soon.
+    ///
+    /// - Parameter addresses: all addresses of this machine.
+    func networkChanged(addresses: Set<IPAddress>) {
+        for (link, site) in sites {
+            guard let connection = site.connection else { continue }
+            if let address = connection.localAddress, addresses.contains(address) {
+                connection.probe(within: SwarmLink.probePatience)
+            } else if let connection = detach(link) {
+                // TCP would repeat for minutes what can neither leave nor be answered.
+                close(connection)
+                sites[link]?.status.failures += 1
+                sites[link]?.status.lastFailure = "its address is gone"
+                report(.closed(link))
+            }
+        }
     }
 
     /// Says good-bye on all of them.

@@ -63,6 +63,7 @@ final class Node: GraphBackend {
         settings.relays = relays
         settings.paths = configuration.paths
         settings.isDurable = kept.store != nil
+        settings.mesh.forwards = configuration.forwards
         settings.usesLocalNetwork = configuration.usesLocalNetwork
         settings.usesDHT = configuration.usesDHT
         settings.mail.isUsed = configuration.usesMail
@@ -111,7 +112,9 @@ final class Node: GraphBackend {
 
     private func begin() {
         guard leaving == nil else { return }
-        addressWatcher = LocalAddressWatcher(eventLoop: eventLoop) { [weak self] _ in self?.networkChanged() }
+        addressWatcher = LocalAddressWatcher(
+            eventLoop: eventLoop, onRouteChange: { [weak self] in self?.routesChanged() },
+            onChange: { [weak self] _ in self?.networkChanged() })
         if configuration.usesLocalNetwork {
             multicast = LocalMulticast(eventLoop: eventLoop) { [weak self] in self?.take($0) }
         }
@@ -257,8 +260,16 @@ final class Node: GraphBackend {
 
     private func networkChanged() {
         guard leaving == nil else { return }
+        links?.networkChanged(addresses: Set(LocalAddresses.interfaceAddresses().map(\.address)))
         tellAddresses()
-        links?.probe()
+        drain()
+    }
+
+    /// Another way leads out of this machine, or it has slept: its addresses may be the same all the same.
+    private func routesChanged() {
+        guard leaving == nil else { return }
+        links?.networkChanged(addresses: Set(LocalAddresses.interfaceAddresses().map(\.address)))
+        engine.routesChanged(now: now)
         drain()
     }
 

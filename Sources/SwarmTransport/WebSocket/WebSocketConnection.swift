@@ -65,6 +65,12 @@ public final class WebSocketConnection {
 
     // MARK: Sending
 
+    /// This machine's end of the connection; `nil` until there is one.
+    public var localAddress: IPAddress? {
+        eventLoop.assertInEventLoop()
+        return channel?.localAddress.flatMap { TransportAddress($0) }?.address
+    }
+
     /// Bytes that wait in this process for the peer to take them.
     public var bufferedBytes: Int {
         eventLoop.assertInEventLoop()

@@ -123,6 +123,9 @@ public struct PeerConnection: ~Copyable {
     /// The smoothed round-trip time of the path in use, as ICE measures it.
     public var roundTripTime: Duration? { ice.roundTripTime }
 
+    /// When the peer was heard last: a check or an answer with the right password, or a record that DTLS could open.
+    public var lastReceived: Instant? { ice.lastReceived }
+
     /// The longest message that `send` takes, in bytes: what the peer's description allows.
     public var maximumMessageSize: Int {
         min(

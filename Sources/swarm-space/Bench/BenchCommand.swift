@@ -9,10 +9,14 @@ struct BenchCommand: AsyncParsableCommand {
             Build with optimisation first (swift build -c release): a debug build is some 30 times slower, and says so.
 
             EXAMPLES
+              swarm-space bench reliability
               swarm-space bench webrtc
               swarm-space bench layers
               swarm-space bench relay
               swarm-space bench tracker ws://other.example.org:8000/
             """,
-        subcommands: [WebRTCBench.self, RelayBench.self, TrackerBench.self, LayersBench.self, IdlePeersCommand.self])
+        subcommands: [
+            ReliabilityBench.self, WebRTCBench.self, RelayBench.self, TrackerBench.self, LayersBench.self,
+            IdlePeersCommand.self,
+        ])
 }

@@ -71,7 +71,7 @@ final class DemoLog: Sendable {
             case .delivered(let peer, _):
                 guard let member = members[peer] else { return }
                 contents.delivered[DemoPair(sender: receiver, receiver: member), default: 0] += 1
-            case .left(let peer):
+            case .away(let peer), .left(let peer):
                 if let pair = pair(peer) { contents.path[pair] = nil }
             case .message, .stored, .state, .warning: break
             }

@@ -41,6 +41,9 @@ actor ChatConsole: JoinConsole {
         case .path(let peer, let path, let rtt):
             paths[peer] = path
             note("\(label(peer)) moved", path, rtt.map { ", \(milliseconds($0))" } ?? "")
+        case .away(let peer):
+            guard paths.removeValue(forKey: peer) != nil else { break }
+            note("\(label(peer)) is away")
         case .left(let peer):
             guard paths.removeValue(forKey: peer) != nil else { break }
             note("\(label(peer)) left")

@@ -80,6 +80,8 @@ extension SwarmEvent {
             ["event": "delivered", "to": .string("\(peer)"), "seq": .number(Double(sequence))]
         case .stored(let peer, let sequence):
             ["event": "stored", "to": .string("\(peer)"), "seq": .number(Double(sequence))]
+        case .away(let peer):
+            ["event": "away", "peer": .string("\(peer)")]
         case .left(let peer):
             ["event": "left", "peer": .string("\(peer)")]
         case .state(let soul, let key, let value):

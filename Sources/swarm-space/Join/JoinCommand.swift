@@ -82,6 +82,9 @@ struct JoinCommand: AsyncParsableCommand {
     @Flag(name: .customLong("no-mail"), help: "Leave nothing for members that are away, and keep nothing for others.")
     var noMail = false
 
+    @Flag(name: .customLong("no-forward"), help: "Hand on nothing between others who do not reach each other.")
+    var noForward = false
+
     @Flag(help: "Speak JSON, one object a line.")
     var json = false
 
@@ -120,6 +123,7 @@ struct JoinCommand: AsyncParsableCommand {
         }
         configuration.usesLocalNetwork = !noLAN
         configuration.usesDHT = !noDHT
+        configuration.forwards = !noForward
         configuration.dhtBootstrap = dhtBootstrap
         configuration.usesMail = !noMail
         configuration.port = port
