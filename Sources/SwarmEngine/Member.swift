@@ -23,6 +23,10 @@ final class Member {
     var planes: Set<Plane> = []
     var mesh = MeshNeighbour()
     var mail = MemberMail()
+    /// Why we take no part in conversations with it; `nil` when we do.
+    var refusal: Refused?
+    /// It takes no part in conversations with us, and is left alone for a while.
+    var refusedUs: (reason: Rejection, until: Instant)?
     /// Fault injection: what would take these paths is dropped.
     var blocked: Set<PathKind> = []
     /// The last signal that waits for an answer, and when it goes out again.
@@ -38,4 +42,18 @@ final class Member {
         self.session = session
         self.negotiation = negotiation
     }
+}
+
+/// That a member is refused.
+struct Refused: Sendable {
+    /// Why (docs/protocol.md, "Admission").
+    enum Reason: UInt8, Sendable {
+        case notAdmitted = 1
+        case kicked = 2
+        case blocked = 3
+    }
+
+    var reason: Reason
+    /// When it was told last.
+    var saidAt: Instant?
 }

@@ -87,6 +87,9 @@ public struct SwarmEngine: ~Copyable {
     // Outputs.
     var transmits = FIFO<Transmit>()
     var events = FIFO<SwarmEvent>()
+    var exchanges = FIFO<(peer: PeerID, exchange: Session.Exchange)>()
+    /// Members that are refused from run to run.
+    var blockedMembers: Set<PeerID> = []
     var pendingWrites: [StorageWrite] = []
     /// What waits for the writes that are not in a batch yet, and for the batches that are not on disk yet.
     var pendingConsequences: [StorageConsequence] = []
@@ -282,6 +285,7 @@ public struct SwarmEngine: ~Copyable {
             negotiate(with: member, now: now)
             if let at = member.slots.clearAt, now >= at { clearInbox(of: member, now: now) }
             rest(member, now: now)
+            admitAgain(member, now: now)
             pump(member, now: now)
         }
         drainGun(now: now)
@@ -302,6 +306,7 @@ public struct SwarmEngine: ~Copyable {
             next = .earlier(next, member.session.nextTimeout)
             next = .earlier(next, negotiationTimeout(of: member))
             next = .earlier(next, member.slots.clearAt)
+            next = .earlier(next, member.refusedUs?.until)
             if member.session.isUp { next = .earlier(next, member.cipher?.nextTimeout) }
             next = .earlier(next, mailTimeout(of: member))
         }

@@ -5,8 +5,6 @@ import SwarmBase
 struct PathState: Sendable {
     /// The path exists: the channel is open, or a relay is connected.
     private(set) var isOpen = false
-    /// The next fragment to be sent on this path.
-    var cursor: UInt64 = 1
     private(set) var smoothedRTT: Duration?
     private var rttVariation: Duration = .zero
     private(set) var lastHeard: Instant?
@@ -20,8 +18,8 @@ struct PathState: Sendable {
     private(set) var unansweredPings = 0
     private var ping: (id: UInt64, sentAt: Instant)?
     private(set) var lastPing: Instant?
-    /// Packets with data that are under way: the highest sequence number in each.
-    private var inFlight: Deque<UInt64> = []
+    /// Packets with data that are under way.
+    private var inFlight: Deque<Flight> = []
     /// An answer is owed for too long: messages go another way, if there is one.
     private(set) var isSuspect = false
     private var trustedAt: Instant?
@@ -33,10 +31,9 @@ struct PathState: Sendable {
 
     var packetsInFlight: Int { inFlight.count }
 
-    mutating func open(resendFrom base: UInt64) {
+    mutating func open() {
         self = PathState()
         isOpen = true
-        cursor = base
     }
 
     mutating func close() { self = PathState() }
@@ -93,8 +90,8 @@ struct PathState: Sendable {
         unansweredPings = 0
     }
 
-    mutating func sentData(highest: UInt64, now: Instant) {
-        inFlight.append(highest)
+    mutating func sentData(_ flight: Flight, now: Instant) {
+        inFlight.append(flight)
         awaitingSince = awaitingSince ?? now
         unmovedSince = unmovedSince ?? now
     }
@@ -126,19 +123,21 @@ struct PathState: Sendable {
         smoothedRTT = smoothed * 7 / 8 + sample / 8
     }
 
-    mutating func acknowledged(before next: UInt64, now: Instant) {
-        let count = inFlight.count
-        while let first = inFlight.first, first < next { inFlight.removeFirst() }
-        guard inFlight.count < count else { return }
+    /// So many of the packets that have been under way for longest have come.
+    mutating func arrived(_ count: Int, now: Instant) {
+        guard count > 0 else { return }
+        inFlight.removeFirst(count)
         backoff = 0
         unmovedSince = inFlight.isEmpty ? nil : now
         awaitingSince = inFlight.isEmpty ? nil : now
     }
 
-    /// What is under way is given up: everything from `base` goes out again.
-    mutating func sendAgain(from base: UInt64) {
+    /// How many of the packets that have been under way for longest hold nothing that the member lacks.
+    func arrivals(_ has: (FlightPart) -> Bool) -> Int { inFlight.prefix { $0.isDone(has) }.count }
+
+    /// What is under way is given up: it goes out again.
+    mutating func sendAgain() {
         inFlight.removeAll()
-        cursor = base
         awaitingSince = nil
         unmovedSince = nil
         backoff += 1
