@@ -69,6 +69,7 @@ let package = Package(
                 "SwarmBase", "JSON", "Bencode", "Magnet", "SEA", "ICE", "DTLS", "SCTP", "WebRTC", "Gun", "DHT",
                 "Tracker",
                 crypto, cryptoExtras, .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "HeapModule", package: "swift-collections"),
             ],
             swiftSettings: house),
         .target(

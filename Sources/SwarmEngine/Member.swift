@@ -34,6 +34,10 @@ final class Member: AgendaItem {
     var planes: Set<Plane> = []
     var mesh = MeshNeighbour()
     var mail = MemberMail() { didSet { agenda.touch(self) } }
+    /// Why we take no part in conversations with it; `nil` when we do.
+    var refusal: Refused? { didSet { agenda.touch(self) } }
+    /// It takes no part in conversations with us, and is left alone for a while.
+    var refusedUs: (reason: Rejection, until: Instant)? { didSet { agenda.touch(self) } }
     /// Fault injection: what would take these paths is dropped.
     var blocked: Set<PathKind> = []
     /// The last signal that waits for an answer, and when it goes out again.
@@ -55,4 +59,18 @@ final class Member: AgendaItem {
         super.init()
         agenda.touch(self)
     }
+}
+
+/// That a member is refused.
+struct Refused: Sendable {
+    /// Why (docs/protocol.md, "Admission").
+    enum Reason: UInt8, Sendable {
+        case notAdmitted = 1
+        case kicked = 2
+        case blocked = 3
+    }
+
+    var reason: Reason
+    /// When it was told last.
+    var saidAt: Instant?
 }

@@ -75,7 +75,7 @@ extension SwarmEngine {
         lastPresenceTimestamp = max(lastPresenceTimestamp + 1, UInt64(max(0, wall(now))))
         return PresenceRecord(
             peer: peerID, sessionKey: sessionKey.publicKey, timestamp: lastPresenceTimestamp,
-            isLeaving: isLeaving ?? self.isLeaving, keepsState: configuration.isDurable && usesMail,
+            isLeaving: isLeaving ?? self.isLeaving, knowsLanes: true, keepsState: configuration.isDurable && usesMail,
             name: configuration.name)
     }
 
@@ -159,9 +159,14 @@ extension SwarmEngine {
         member.heardOfAt = now
         if isNewRun {
             member.isDormant = false
+            member.refusal = refusal(of: record)
             guard startRun(of: member, with: record.sessionKey, isFirst: isFirstRun, now: now) else { return nil }
         } else {
             wake(member, now: now)
+        }
+        guard member.refusal == nil else {
+            sayRefused(to: member, now: now)
+            return nil
         }
         if member.planes.insert(plane).inserted { events.append(.discovered(member.peer, plane)) }
         return member
@@ -176,8 +181,10 @@ extension SwarmEngine {
         guard members.count < configuration.mostMembers || forgetSomebody(now: now) else { return nil }
         let outbound = Outbound(stream: entropy.next())
         memberCount += 1
+        let seed: UInt64 = entropy.next()
         let member = Member(
-            peer: peer, number: memberCount, session: Session(configuration: configuration.session, outbound: outbound),
+            peer: peer, number: memberCount,
+            session: Session(configuration: configuration.session, outbound: outbound, seed: seed),
             negotiation: Negotiation(decides: peerID < peer, now: now), agenda: memberAgenda, now: now)
         member.session.setPaused(isPaused)
         members[peer] = member
@@ -186,7 +193,7 @@ extension SwarmEngine {
 
     /// Makes room by forgetting a member who is away and to whom nothing is owed: first those who never said a word.
     private mutating func forgetSomebody(now: Instant) -> Bool {
-        let idle = members.values.filter { !$0.session.isUp && $0.session.outbound.isEmpty }
+        let idle = members.values.filter { !$0.session.isUp && $0.session.isIdle }
         func silence(_ member: Member) -> Instant { member.session.lastHeard ?? Instant(nanoseconds: .min) }
         guard let silent = idle.min(by: { silence($0) < silence($1) }) else { return false }
         endRun(of: silent, now: now)
@@ -236,7 +243,10 @@ extension SwarmEngine {
             refuse(error)
             return false
         }
-        member.session.peerRestarted(now: now)
+        member.session.peerRestarted(isFirst: isFirst, now: now)
+        member.session.setKnowsLanes(member.presence?.knowsLanes ?? false)
+        member.refusedUs = nil
+        guard member.refusal == nil else { return true }
         member.negotiation.reset(now: now)
         openRelayPath(to: member, now: now)
         updateMeshPath(to: member, now: now)

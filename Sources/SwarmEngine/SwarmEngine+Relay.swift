@@ -96,6 +96,8 @@ extension SwarmEngine {
         takeRekeying(frames, from: member, now: now)
         takePrekeys(frames, from: member, now: now)
         member.knowsUs = true
+        guard member.refusal == nil else { return sayRefused(to: member, now: now) }
+        heard(from: member, frames, now: now)
         guard configuration.paths.contains(path) else { return }
         wake(member, now: now)
         member.session.receive(frames, on: carrier, now: now)
@@ -139,9 +141,9 @@ extension SwarmEngine {
 
     /// Gives a member's session its relay path, when there is one.
     mutating func openRelayPath(to member: Member, now: Instant) {
-        guard gun.isConnected, configuration.paths.contains(.relay), member.cipher != nil, !member.isDormant else {
-            return
-        }
+        guard gun.isConnected, configuration.paths.contains(.relay), member.cipher != nil, !member.isDormant,
+            isWelcome(member, now: now)
+        else { return }
         member.session.pathOpened(.relay, now: now)
         pump(member, now: now)
     }

@@ -11,20 +11,36 @@ extension SwarmEngine {
 
     /// Queues a message to a member, known or not yet: it goes out as soon as there is a path.
     ///
-    /// - Returns: the message's number; `SwarmEvent.delivered` repeats it.
-    public mutating func send(_ content: MessageContent, to peer: PeerID, now: Instant) throws(SendError) -> UInt64 {
+    /// - Returns: the message's number; `SwarmEvent.delivered`, `expired` or `rejected` repeats it.
+    public mutating func send(
+        _ content: MessageContent, to peer: PeerID, _ options: MessageOptions = MessageOptions(), now: Instant
+    ) throws(SendError) -> UInt64 {
         guard peer != peerID else { throw .ownID }
         let size = content.bytes.count
         guard size <= configuration.session.largestMessage else {
             throw .tooLarge(limit: configuration.session.largestMessage)
         }
         guard let member = member(peer, now: now) else { throw .tooManyMembers }
-        guard member.session.outbound.bytes + size <= configuration.session.largestBacklog else { throw .backlogFull }
-        let (message, sequence) = member.session.send(content, isHeld: configuration.isDurable)
-        keepOutbound(of: member)
-        keepMessage(content, number: message, sequence: sequence, of: member)
-        pump(member, now: now)
+        guard member.refusal == nil else { throw .blocked }
+        if member.session.knowsLanes == false, size > configuration.session.largestPlainMessage {
+            throw .tooLarge(limit: configuration.session.largestPlainMessage)
+        }
+        guard member.session.backlog + size <= configuration.session.largestBacklog else { throw .backlogFull }
+        let (message, lane, sequence) = member.session.send(content, options, isHeld: configuration.isDurable)
+        keepOutbound(of: member, lane)
+        keepMessage(
+            content, number: message, lane, sequence: sequence, deadline: options.deadline, of: member, now: now)
+        if let refused = member.refusedUs, now < refused.until {
+            rejectWaiting(of: member, refused.reason)
+        } else {
+            pump(member, now: now)
+        }
         return message
+    }
+
+    /// How much of a message that waits for acknowledgement the other has, in bytes; `nil` when it waits no more.
+    public func progress(of message: UInt64, to peer: PeerID) -> (received: Int, size: Int)? {
+        members[peer]?.session.progress(of: message)
     }
 
     /// The members a session is up with, and by which path.
@@ -36,10 +52,10 @@ extension SwarmEngine {
     }
 
     /// Whether a member that is here has not acknowledged all that was sent to it.
-    public var isOwed: Bool { members.values.contains { $0.session.isUp && !$0.session.outbound.isEmpty } }
+    public var isOwed: Bool { members.values.contains { $0.session.isUp && $0.session.isOwed } }
 
     /// Bytes that wait for a member's acknowledgement.
-    public func backlog(of peer: PeerID) -> Int { members[peer]?.session.outbound.bytes ?? 0 }
+    public func backlog(of peer: PeerID) -> Int { members[peer]?.session.backlog ?? 0 }
 
     /// Fault injection for tests and demonstrations: drops whatever would take a path, both ways, until `unblock`.
     ///
@@ -98,12 +114,12 @@ extension SwarmEngine {
 
     /// Moves what a member's session has to say to the application, to its paths and to storage.
     mutating func pump(_ member: Member, now: Instant) {
-        drainEvents(of: member, now: now)
+        drainMemberEvents(of: member, now: now)
         runMail(with: member, now: now)
         flush(member, now: now)
     }
 
-    private mutating func drainEvents(of member: Member, now: Instant) {
+    mutating func drainMemberEvents(of member: Member, now: Instant) {
         while let event = member.session.pollEvent() {
             switch event {
             case .up(let path):
@@ -121,18 +137,31 @@ extension SwarmEngine {
                 let measured =
                     path == .direct || path == .turn ? openConnection(of: member)?.peerConnection.roundTripTime : nil
                 events.append(.path(member.peer, path, rtt: rtt ?? measured))
-            case .message(let message, let path):
-                events.append(.message(from: member.peer, message.content, path: path, sequence: message.number))
-            case .inboundAdvanced(let stream, let next):
-                note(stream: stream, of: member, since: member.presence?.timestamp ?? 0)
-                if configuration.isDurable {
-                    keepInbound(of: member, stream: stream, next: next)
+            case .message(let message, let lane, let path):
+                if let accepts = configuration.accepts, !accepts(member.peer, message.content) {
+                    member.session.refuse(message, lane)
                 } else {
-                    member.session.commit(stream: stream, next: next)
+                    events.append(.message(from: member.peer, message.content, path: path, sequence: message.number))
                 }
-            case .delivered(let number):
-                forgetMessage(number, of: member)
-                events.append(.delivered(to: member.peer, sequence: number))
+            case .inboundAdvanced(let lane, let note):
+                if lane == .plain {
+                    self.note(stream: note.stream, of: member, since: member.presence?.timestamp ?? 0)
+                }
+                if configuration.isDurable {
+                    keepInbound(of: member, lane, note)
+                } else {
+                    member.session.commit(lane, note)
+                }
+            case .settled(let settled, _):
+                forgetMessage(settled.number, of: member)
+                if let outcome = settled.outcome { tell(outcome, settled.number, of: member) }
+            case .withdrawn(let withdrawal, let lane):
+                keepWithdrawal(withdrawal.entry, lane, of: member)
+                if withdrawal.isExpired { tell(.expired, withdrawal.entry.number, of: member) }
+            case .exchange(let exchange):
+                exchanges.append((member.peer, exchange))
+            case .refused(let reason):
+                refused(by: member, reason, now: now)
             case .bye:
                 left(member, now: now)
             case .away:
@@ -142,6 +171,15 @@ extension SwarmEngine {
             case .gone:
                 tellLeft(member)
             }
+        }
+    }
+
+    /// Tells the application what became of a message of ours.
+    mutating func tell(_ outcome: MessageOutcome, _ number: UInt64, of member: Member) {
+        switch outcome {
+        case .delivered: events.append(.delivered(to: member.peer, sequence: number))
+        case .expired: events.append(.expired(to: member.peer, sequence: number))
+        case .rejected(let reason): events.append(.rejected(to: member.peer, sequence: number, reason))
         }
     }
 

@@ -8,7 +8,9 @@ extension SwarmEngine {
 
     /// Offers, repeats, restarts and gives up, as the negotiation with a member asks for.
     mutating func negotiate(with member: Member, now: Instant) {
-        guard configuration.usesConnections, !isLeaving, member.cipher != nil, !member.isDormant else { return }
+        guard configuration.usesConnections, !isLeaving, member.cipher != nil, !member.isDormant,
+            isWelcome(member, now: now)
+        else { return }
         if let at = member.negotiation.mayOffer, now >= at, !localCandidates.isEmpty {
             if carriesSignals(to: member) {
                 offer(to: member, now: now)
@@ -31,9 +33,9 @@ extension SwarmEngine {
 
     /// When `negotiate` is due.
     func negotiationTimeout(of member: Member) -> Instant? {
-        guard configuration.usesConnections, !isLeaving, member.cipher != nil, !member.isDormant else {
-            return nil
-        }
+        guard configuration.usesConnections, !isLeaving, member.cipher != nil, !member.isDormant,
+            member.refusal == nil, member.refusedUs == nil
+        else { return nil }
         var next: Instant? = localCandidates.isEmpty ? nil : member.negotiation.mayOffer
         next = .earlier(next, member.negotiation.deadline)
         next = .earlier(next, member.resend?.at)
@@ -115,6 +117,8 @@ extension SwarmEngine {
         guard signal.recipient == peerID, signal.sender != peerID else { return refuse(.notForUs) }
         guard isFresh(signal.timestamp, now: now) else { return refuse(.stale) }
         guard let member = members[signal.sender], member.cipher != nil else { return refuse(.notForUs) }
+        guard member.refusal == nil else { return sayRefused(to: member, now: now) }
+        heard(from: member, now: now)
         let sighting = seenSignals.insert(signal.id, plane: plane, now: now)
         guard sighting != .copy, configuration.usesConnections else { return }
         let isNew = sighting == .new

@@ -3,17 +3,18 @@ public import SwarmBase
 /// What may happen once a write is on disk.
 enum StorageConsequence {
     /// The sender may be told that its stream has arrived up to here.
-    case commit(PeerID, stream: UInt64, next: UInt64)
-    /// Messages of ours up to here may leave.
-    case release(PeerID, before: UInt64)
+    case commit(PeerID, Lane, InboundNote)
+    /// Messages of ours in a lane up to here may leave.
+    case release(PeerID, Lane, before: UInt64)
     /// Mail of ours may be left.
     case leave(PeerID, SwarmEngine.MailToLeave)
     /// A member may be told.
     case say(PeerID, Frame)
 }
 
-/// What outlives a run: the streams' numbers, and the messages that wait. Keys are `out/PEER`, `in/PEER`,
-/// `graph/SOUL/KEY` (``GraphRecordCoding``), `msg/PEER/NUMBER` and `clock`, and those of mail; integers are big-endian.
+/// What outlives a run: the streams' numbers, and the messages that wait. Keys are `out/PEER`, `in/PEER` and,
+/// for lanes but the first, `out/PEER/LANE` and `in/PEER/LANE`; `msg/PEER/NUMBER`, `blocked/PEER`, `graph/SOUL/KEY`
+/// (``GraphRecordCoding``) and `clock`, and those of mail; integers are big-endian.
 extension SwarmEngine {
     /// The next batch of changes to keep. Report with `stored(through:)` when it is on disk: only then do the messages in
     /// it leave, and only then do others learn that theirs have arrived for good.
@@ -34,11 +35,11 @@ extension SwarmEngine {
         while let first = consequences.first, first.batch <= id {
             _ = consequences.popFirst()
             switch first.consequence {
-            case .commit(let peer, let stream, let next):
-                members[peer]?.session.commit(stream: stream, next: next)
+            case .commit(let peer, let lane, let note):
+                members[peer]?.session.commit(lane, note)
                 touched[peer] = members[peer]
-            case .release(let peer, let before):
-                members[peer]?.session.release(before: before)
+            case .release(let peer, let lane, let before):
+                members[peer]?.session.release(lane, before: before)
                 touched[peer] = members[peer]
             case .leave(let peer, let mail):
                 members[peer].map { leave(mail, for: $0, now: now) }
@@ -61,47 +62,24 @@ extension SwarmEngine {
     /// - Parameter records: every key and value that is kept, in any order. What does not parse is passed over.
     public mutating func restore(_ records: [(key: String, value: [UInt8])], now: Instant) {
         if let table = records.first(where: { $0.key == Self.dhtTableKey }) { dht?.restore(table.value, now: now) }
-        var messages: [PeerID: [(number: UInt64, sequence: UInt64, content: MessageContent)]] = [:]
-        var outbound: [PeerID: (stream: UInt64, nextMessage: UInt64, next: UInt64)] = [:]
-        var inbound: [PeerID: (stream: UInt64, next: UInt64)] = [:]
+        var conversations: [PeerID: KeptConversation] = [:]
         for (key, value) in records where !key.hasPrefix("graph/") {
             let parts = key.split(separator: "/")
             var reader = ByteReader(value)
             if key == Self.clockKey, let timestamp: UInt64 = reader.integer() { takeUpClock(timestamp, now: now) }
-            guard parts.count >= 2, let peer = PeerID(String(parts[1])), let first: UInt64 = reader.integer(),
-                let second: UInt64 = reader.integer()
-            else { continue }
-            switch parts[0] {
-            case "out":
-                guard let next: UInt64 = reader.integer() else { continue }
-                outbound[peer] = (first, second, next)
-            case "in":
-                inbound[peer] = (first, second)
-            case "msg":
-                guard let isText: UInt8 = reader.integer() else { continue }
-                let bytes = reader.rest()
-                let content: MessageContent =
-                    isText == 1 ? .text(String(decoding: bytes, as: UTF8.self)) : .binary(bytes)
-                messages[peer, default: []].append((first, second, content))
-            default: continue
-            }
+            guard parts.count >= 2, let peer = PeerID(String(parts[1])), peer != peerID else { continue }
+            if parts[0] == "blocked" { blockedMembers.insert(peer) }
+            conversations[peer, default: KeptConversation()].take(parts[0], parts.dropFirst(2).first, value)
         }
         restoreKnownPeers(records, now: now)
         gun.restore(records)
         restoreMail(records, now: now)
-        for peer in Set(outbound.keys).union(inbound.keys) where peer != peerID {
+        for (peer, kept) in conversations.sorted(by: { $0.key < $1.key }) where !kept.isEmpty {
             guard let member = member(peer, now: now) else { break }
-            var stream = member.session.outbound
-            if let kept = outbound[peer] {
-                let waiting = (messages[peer] ?? []).sorted { $0.number < $1.number }
-                stream = Outbound(
-                    stream: kept.stream, base: waiting.first?.sequence ?? kept.next,
-                    nextMessage: waiting.first?.number ?? kept.nextMessage)
-                for message in waiting { _ = stream.enqueue(message.content, isHeld: false) }
-            }
-            var arrived = Inbound(largestMessage: configuration.session.largestMessage)
-            if let kept = inbound[peer] { arrived.restore(stream: kept.stream, next: kept.next) }
-            member.session = Session(configuration: configuration.session, outbound: stream, inbound: arrived)
+            let wall = wall(now)
+            member.session = kept.session(
+                configuration.session, fresh: member.session.outbound, seed: entropy.next()
+            ) { now + .milliseconds(Int64(min(max(0, Double($0) - wall), 1e12))) }
             member.session.setPaused(isPaused)
         }
     }
@@ -116,24 +94,39 @@ extension SwarmEngine {
         pendingWrites.append(StorageWrite(key: Self.clockKey, value: writer.bytes))
     }
 
-    mutating func keepOutbound(of member: Member) {
+    mutating func keepOutbound(of member: Member, _ lane: Lane) {
         guard configuration.isDurable else { return }
+        let outbound = member.session.outbounds[lane.index]
         var writer = ByteWriter(capacity: 24)
-        writer.integer(member.session.outbound.stream)
-        writer.integer(member.session.outbound.nextMessage)
-        writer.integer(member.session.outbound.next)
-        pendingWrites.append(StorageWrite(key: "out/\(member.peer)", value: writer.bytes))
+        writer.integer(outbound.stream)
+        writer.integer(member.session.nextMessage)
+        writer.integer(outbound.next)
+        pendingWrites.append(StorageWrite(key: "out/\(member.peer)\(suffix(of: lane))", value: writer.bytes))
     }
 
-    mutating func keepMessage(_ content: MessageContent, number: UInt64, sequence: UInt64, of member: Member) {
+    private func suffix(of lane: Lane) -> String { lane == .plain ? "" : "/\(lane.number)" }
+
+    mutating func keepMessage(
+        _ content: MessageContent, number: UInt64, _ lane: Lane, sequence: UInt64, deadline: Instant?,
+        of member: Member, now: Instant
+    ) {
         guard configuration.isDurable else { return }
-        var writer = ByteWriter(capacity: 32)
-        writer.integer(number)
-        writer.integer(sequence)
-        writer.integer(UInt8(content.isText ? 1 : 0))
-        writer.append(content.bytes)
-        pendingWrites.append(StorageWrite(key: "msg/\(member.peer)/\(number)", value: writer.bytes))
-        pendingConsequences.append(.release(member.peer, before: member.session.outbound.next))
+        let next = member.session.outbounds[lane.index].next
+        let message = KeptMessage(
+            number: number, sequence: sequence, isText: content.isText, lane: lane,
+            deadline: deadline.map { UInt64(max(1, wall($0))) } ?? 0,
+            fragments: UInt32(truncatingIfNeeded: next - sequence), isWithdrawn: false, bytes: content.bytes)
+        pendingWrites.append(StorageWrite(key: "msg/\(member.peer)/\(number)", value: message.kept))
+        pendingConsequences.append(.release(member.peer, lane, before: next))
+    }
+
+    /// A message was withdrawn: what it said is not kept any more, only that it was there.
+    mutating func keepWithdrawal(_ entry: Outbound.Entry, _ lane: Lane, of member: Member) {
+        guard configuration.isDurable else { return }
+        let message = KeptMessage(
+            number: entry.number, sequence: entry.first, isText: false, lane: lane, deadline: 0,
+            fragments: UInt32(truncatingIfNeeded: entry.last - entry.first + 1), isWithdrawn: true, bytes: [])
+        pendingWrites.append(StorageWrite(key: "msg/\(member.peer)/\(entry.number)", value: message.kept))
     }
 
     mutating func forgetMessage(_ number: UInt64, of member: Member) {
@@ -141,11 +134,8 @@ extension SwarmEngine {
         pendingWrites.append(StorageWrite(key: "msg/\(member.peer)/\(number)", value: nil))
     }
 
-    mutating func keepInbound(of member: Member, stream: UInt64, next: UInt64) {
-        var writer = ByteWriter(capacity: 16)
-        writer.integer(stream)
-        writer.integer(next)
-        pendingWrites.append(StorageWrite(key: "in/\(member.peer)", value: writer.bytes))
-        pendingConsequences.append(.commit(member.peer, stream: stream, next: next))
+    mutating func keepInbound(of member: Member, _ lane: Lane, _ note: InboundNote) {
+        pendingWrites.append(StorageWrite(key: "in/\(member.peer)\(suffix(of: lane))", value: note.bytes))
+        pendingConsequences.append(.commit(member.peer, lane, note))
     }
 }

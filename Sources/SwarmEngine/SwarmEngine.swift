@@ -105,6 +105,9 @@ public struct SwarmEngine: ~Copyable {
     // Outputs.
     var transmits = FIFO<Transmit>()
     var events = FIFO<SwarmEvent>()
+    var exchanges = FIFO<(peer: PeerID, exchange: Session.Exchange)>()
+    /// Members that are refused from run to run.
+    var blockedMembers: Set<PeerID> = []
     var pendingWrites: [StorageWrite] = []
     /// What waits for the writes that are not in a batch yet, and for the batches that are not on disk yet.
     var pendingConsequences: [StorageConsequence] = []

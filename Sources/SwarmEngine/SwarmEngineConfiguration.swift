@@ -32,6 +32,10 @@ public struct SwarmEngineConfiguration: Sendable {
     public var mostOpenOffers = 50
     public var session = SessionConfiguration()
     public var mesh = MeshConfiguration()
+    /// Whether a member takes part in conversations with this one; asked at each of its runs. `nil` admits everybody.
+    public var admits: (@Sendable (Applicant) -> Bool)?
+    /// Whether a message is taken; it is asked before the message is handed on, and the sender is told. `nil` takes all.
+    public var accepts: (@Sendable (PeerID, MessageContent) -> Bool)?
     public var rekeying = RekeyingConfiguration()
     public var mail = MailConfiguration()
 
@@ -43,4 +47,11 @@ public struct SwarmEngineConfiguration: Sendable {
     var sendsOnConnections: Bool { !paths.isDisjoint(with: [.direct, .turn]) }
     /// Whether they may be direct.
     var connectsDirectly: Bool { !paths.isDisjoint(with: [.direct, .mesh]) }
+}
+
+/// A member that wants to take part in conversations. Its identity is authenticated: its record is signed.
+public struct Applicant: Equatable, Sendable {
+    public var peer: PeerID
+    /// What it calls itself; anything.
+    public var name: String
 }

@@ -31,6 +31,10 @@ public enum SwarmEvent: Equatable, Sendable {
     case delivered(to: PeerID, sequence: UInt64)
     /// A message of ours waits at a relay for a member that is away: it arrives even if we are gone by then.
     case stored(to: PeerID, sequence: UInt64)
+    /// A message of ours was not handed on before its deadline, and never will be.
+    case expired(to: PeerID, sequence: UInt64)
+    /// A message of ours was not taken, and never will be.
+    case rejected(to: PeerID, sequence: UInt64, Rejection)
     /// Nothing is heard of a member any more. What is sent to it waits; it is `peer` again when it returns, and `left` when it does
     /// not for a minute.
     case away(PeerID)
@@ -90,4 +94,8 @@ public enum SendError: Error, Equatable, Sendable {
     case ownID
     /// Too many members are known.
     case tooManyMembers
+    /// This member has blocked the other, does not admit it, or has sent it away.
+    case blocked
+    /// The other knows neither requests nor byte streams.
+    case unsupported
 }

@@ -111,37 +111,62 @@ public actor Swarm {
 
     /// Sends a message to a member, which may be away: it goes out as soon as there is a path.
     ///
-    /// - Returns: the message's number among those to this member; `SwarmEvent.delivered` repeats it.
-    /// - Throws: when it is larger than 1 MiB, or 64 MiB wait for this member already.
+    /// - Parameters:
+    ///   - priority: what is more urgent overtakes what waits; messages of one priority stay in order.
+    ///   - ordered: whether it is handed on after those sent before it with the same priority, or as soon as it is there.
+    ///   - deadline: when it is of no use any more. It is `expired` then, unless it was handed on.
+    /// - Returns: names the message, and tells what becomes of it; so do `SwarmEvent.delivered`, `expired` and `rejected`.
+    /// - Throws: when it is larger than 16 MiB, or 64 MiB wait for this member already, or it is blocked.
     @discardableResult
-    public func send(_ content: MessageContent, to peer: PeerID) throws(SwarmError) -> UInt64 {
+    public func send(
+        _ content: MessageContent, to peer: PeerID, priority: MessagePriority = .normal, ordered: Bool = true,
+        deadline: ContinuousClock.Instant? = nil
+    ) throws(SwarmError) -> Receipt {
         let node = try running()
         defer { node.drain() }
-        do { return try node.engine.send(content, to: peer, now: node.now) } catch {
+        let now = node.now
+        let options = MessageOptions(
+            priority: priority, isOrdered: ordered, deadline: deadline.map { now + ($0 - ContinuousClock.now) })
+        let number: UInt64
+        do { number = try node.engine.send(content, to: peer, options, now: now) } catch {
             throw SwarmError(error, to: peer)
         }
+        let receipt = Receipt(peer: peer, number: number)
+        node.receipts.add(receipt)
+        return receipt
     }
 
-    /// Sends a text to a member.
+    /// Sends a text to a member: see ``send(_:to:priority:ordered:deadline:)-(MessageContent,_,_,_,_)``.
     @discardableResult
-    public func send(_ text: String, to peer: PeerID) throws(SwarmError) -> UInt64 { try send(.text(text), to: peer) }
+    public func send(
+        _ text: String, to peer: PeerID, priority: MessagePriority = .normal, ordered: Bool = true,
+        deadline: ContinuousClock.Instant? = nil
+    ) throws(SwarmError) -> Receipt {
+        try send(.text(text), to: peer, priority: priority, ordered: ordered, deadline: deadline)
+    }
 
     /// Sends bytes to a member.
     @discardableResult
-    public func send(_ bytes: [UInt8], to peer: PeerID) throws(SwarmError) -> UInt64 {
-        try send(.binary(bytes), to: peer)
+    public func send(
+        _ bytes: [UInt8], to peer: PeerID, priority: MessagePriority = .normal, ordered: Bool = true,
+        deadline: ContinuousClock.Instant? = nil
+    ) throws(SwarmError) -> Receipt {
+        try send(.binary(bytes), to: peer, priority: priority, ordered: ordered, deadline: deadline)
     }
 
     /// Sends a message to every member that is here: a session is up, or some plane has told of it.
     ///
     /// - Returns: the message's number for each member. Members for whom too much waits already are left out.
     @discardableResult
-    public func broadcast(_ content: MessageContent) throws(SwarmError) -> [PeerID: UInt64] {
+    public func broadcast(_ content: MessageContent, priority: MessagePriority = .normal) throws(SwarmError) -> [PeerID:
+        UInt64]
+    {
         let node = try running()
         defer { node.drain() }
         var numbers: [PeerID: UInt64] = [:]
+        let options = MessageOptions(priority: priority)
         for peer in node.present {
-            do { numbers[peer] = try node.engine.send(content, to: peer, now: node.now) } catch {
+            do { numbers[peer] = try node.engine.send(content, to: peer, options, now: node.now) } catch {
                 if case .tooLarge = error { throw SwarmError(error, to: peer) }
             }
         }
@@ -155,6 +180,21 @@ public actor Swarm {
     /// Sends bytes to every member that is here.
     @discardableResult
     public func broadcast(_ bytes: [UInt8]) throws(SwarmError) -> [PeerID: UInt64] { try broadcast(.binary(bytes)) }
+
+    /// How much of a message the other has.
+    public struct MessageProgress: Equatable, Sendable {
+        /// Bytes that have arrived.
+        public var received: Int
+        /// Bytes of the whole.
+        public var size: Int
+    }
+
+    /// How much of a message the other has; `nil` when it does not wait any more.
+    public func progress(of receipt: Receipt) throws(SwarmError) -> MessageProgress? {
+        try running().engine.progress(of: receipt.number, to: receipt.peer).map {
+            MessageProgress(received: $0.received, size: $0.size)
+        }
+    }
 
     /// Bytes that wait for a member's acknowledgement.
     public func backlog(of peer: PeerID) throws(SwarmError) -> Int { try running().engine.backlog(of: peer) }
@@ -216,6 +256,32 @@ public actor Swarm {
         node.drain()
     }
 
+    // MARK: Admission
+
+    /// Ends the conversation with a member: what waits for it is rejected. It may come again after a minute, or when it runs anew.
+    public func kick(_ member: PeerID) throws(SwarmError) {
+        let node = try running()
+        node.engine.kick(member, now: node.now)
+        node.drain()
+    }
+
+    /// Refuses a member, with a data directory in later runs too: it gets nothing of us and we nothing of it. It is told so.
+    public func block(_ member: PeerID) throws(SwarmError) {
+        let node = try running()
+        node.engine.block(member: member, now: node.now)
+        node.drain()
+    }
+
+    /// Ends what ``block(_:)`` or ``kick(_:)`` began.
+    public func unblock(_ member: PeerID) throws(SwarmError) {
+        let node = try running()
+        node.engine.unblock(member: member, now: node.now)
+        node.drain()
+    }
+
+    /// The members that are blocked.
+    public var blocked: [PeerID] { node?.engine.blocked ?? [] }
+
     // MARK: How it goes
 
     /// What an operator may want to know.
@@ -253,19 +319,21 @@ public actor Swarm {
         self.node = nil
     }
 
-    private func running() throws(SwarmError) -> Node {
+    func running() throws(SwarmError) -> Node {
         guard let node, !node.isLeaving else { throw .hasLeft }
         return node
     }
 }
 
 extension SwarmError {
-    fileprivate init(_ error: SendError, to peer: PeerID) {
+    init(_ error: SendError, to peer: PeerID) {
         let text =
             switch error {
             case .tooLarge(let limit): "a message has \(limit) bytes at most: send it in parts"
             case .backlogFull: "too much waits for \(peer.short) already: send more when that has been delivered"
             case .ownID: "a member does not send to itself: choose another"
+            case .blocked: "\(peer.short) is blocked, or has refused this member: unblock it, or try again in a minute"
+            case .unsupported: "\(peer.short) takes messages only: neither requests nor byte streams"
             case .tooManyMembers: "too many members are known: no room for one more"
             }
         self.init(.notSent, text)

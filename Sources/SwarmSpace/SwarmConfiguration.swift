@@ -38,6 +38,14 @@ public struct SwarmConfiguration: Sendable {
     public var forwards = true
     /// How many events may be unread before members are asked to send no more; at half of it they may again.
     public var mostUnreadEvents = 1000
+    /// Whether a member takes part in conversations with this one; asked at each of its runs, on the node's event loop. Its identity is
+    /// authenticated: its record is signed with it. `nil` admits everybody.
+    public var admits: (@Sendable (Applicant) -> Bool)?
+    /// Whether a message is taken; asked on the node's event loop before it is handed on. The sender learns that a message was rejected.
+    /// `nil` takes all.
+    public var accepts: (@Sendable (_ sender: PeerID, _ content: MessageContent) -> Bool)?
+    /// What each member may send. What is more waits at the sender; nothing is lost. `nil` for as much as it can.
+    public var rateLimit: RateLimit?
     /// Where connections to relays and trackers are logged. Nothing of what members say is.
     public var logger = Logger(label: "swarm-space") { _ in SwiftLogNoOpLogHandler() }
 

@@ -117,7 +117,7 @@ import Testing
     @Test func aFlappingPathIsTrustedEverLater() {
         var path = PathState()
         var now = Instant.zero
-        path.open(resendFrom: 1)
+        path.open()
         var waits: [Duration] = []
         for _ in 0..<7 {
             now += .milliseconds(500)

@@ -177,10 +177,18 @@ extension Frame {
     var vector: String {
         switch self {
         case .data(let frame):
-            "data \(frame.stream) \(frame.sequence) \(frame.base) \(frame.message) \(frame.flags.rawValue) "
+            (frame.lane == .plain ? "data " : "lane \(frame.lane.number) data ")
+                + "\(frame.stream) \(frame.sequence) \(frame.base) \(frame.message) \(frame.flags.rawValue) "
                 + frame.payload.hexadecimal
         case .acknowledgement(let frame):
             "acknowledgement \(frame.stream) \(frame.received) \(frame.durable) \(frame.window)"
+                + (frame.isPlain
+                    ? ""
+                    : " lane \(frame.lane.number) \(frame.outcomes.map { "\($0.message):\($0.code)" }) \(frame.bitmap.hexadecimal)")
+        case .confirmed(let lane, let stream, let base): "confirmed \(lane.number) \(stream) \(base)"
+        case .bytes(let piece): "bytes \(piece.id) \(piece.offset) \(piece.isEnd) \(piece.payload.hexadecimal)"
+        case .credit(let id, let received, let limit): "credit \(id) \(received) \(limit)"
+        case .refused(let reason): "refused \(reason)"
         case .ping(let id): "ping \(id)"
         case .pong(let id): "pong \(id)"
         case .bye: "bye"

@@ -3,88 +3,6 @@ import Testing
 
 @testable import SwarmEngine
 
-/// Two sessions joined by two virtual paths with their own delay, loss and reordering, on a virtual clock.
-private struct Pair {
-    struct Packet { var at: Instant; var order: Int; var to: Int; var kind: Carrier; var bytes: [UInt8] }
-
-    var sessions: [Session]
-    var now = Instant.zero
-    var entropy: Entropy
-    var packets: [Packet] = []
-    var received: [[Inbound.Message]] = [[], []]
-    var delivered: [[UInt64]] = [[], []]
-    var events: [[Session.Event]] = [[], []]
-    var dead: Set<Carrier> = []
-    var loss = 0.0
-    var delay: [Carrier: Duration] = [.connection: .milliseconds(10), .relay: .milliseconds(50)]
-    var order = 0
-    var durable = [true, true]
-
-    init(seed: UInt64) {
-        entropy = .seed(seed)
-        sessions = [1, 2].map { Session(configuration: .init(), outbound: Outbound(stream: $0)) }
-    }
-
-    mutating func open(_ kind: Carrier) {
-        for side in 0...1 { sessions[side].pathOpened(kind, now: now) }
-    }
-
-    mutating func drain(_ side: Int) {
-        while let event = sessions[side].pollEvent() {
-            switch event {
-            case .message(let message, _): received[side].append(message)
-            case .delivered(let number): delivered[side].append(number)
-            case .inboundAdvanced(let stream, let next):
-                if durable[side] { sessions[side].commit(stream: stream, next: next) }
-            default: events[side].append(event)
-            }
-        }
-        for kind in Carrier.allCases {
-            while let packet = sessions[side].pollPacket(on: kind, room: 1 << 18, now: now) {
-                order += 1
-                if dead.contains(kind) || Double.random(in: 0..<1, using: &entropy) < (kind == .relay ? loss : 0) {
-                    continue
-                }
-                // The relay reorders; the direct path, a reliable channel, does not.
-                let jitter: Duration = kind == .relay ? .milliseconds(Int.random(in: 0...20, using: &entropy)) : .zero
-                packets.append(
-                    Packet(
-                        at: now + (delay[kind] ?? .zero) + jitter, order: order, to: 1 - side, kind: kind, bytes: packet
-                    ))
-            }
-        }
-    }
-
-    mutating func run(until end: Instant) throws {
-        drain(0)
-        drain(1)
-        while true {
-            let timers = sessions.compactMap(\.nextTimeout)
-            guard let next = (timers + packets.map(\.at)).min(), next <= end else { break }
-            now = max(now, next)
-            if let index = packets.indices.min(by: {
-                (packets[$0].at, packets[$0].order) < (packets[$1].at, packets[$1].order)
-            }),
-                packets[index].at <= now
-            {
-                let packet = packets.remove(at: index)
-                if !dead.contains(packet.kind) {
-                    sessions[packet.to].receive(try Frame.parse(packet.bytes), on: packet.kind, now: now)
-                }
-            }
-            for side in 0...1 {
-                sessions[side].handleTimeout(now: now)
-                drain(side)
-            }
-        }
-        now = max(now, end)
-    }
-
-    func texts(_ side: Int) -> [String] {
-        received[side].map { if case .text(let text) = $0.content { text } else { "?" } }
-    }
-}
-
 @Suite struct SessionTests {
     @Test func thePathIsToldAlsoAfterAPacketOfAPathThatIsNotOpen() {
         var session = Session(configuration: .init(), outbound: Outbound(stream: 1))
@@ -101,7 +19,7 @@ private struct Pair {
     }
 
     @Test func theFirstMessageArrivesWithTheFirstPacket() throws {
-        var pair = Pair(seed: 1)
+        var pair = SessionPair(seed: 1)
         _ = pair.sessions[0].send(.text("hello"))
         pair.open(.relay)
         try pair.run(until: .zero + .milliseconds(75))
@@ -112,7 +30,7 @@ private struct Pair {
     }
 
     @Test func movesToTheDirectPathAndBack() throws {
-        var pair = Pair(seed: 2)
+        var pair = SessionPair(seed: 2)
         pair.open(.relay)
         try pair.run(until: .zero + .milliseconds(500))
         pair.open(.connection)
@@ -131,7 +49,7 @@ private struct Pair {
 
     @Test(arguments: UInt64(1)...60)
     func everyMessageOnceInOrder(seed: UInt64) throws {
-        var pair = Pair(seed: seed)
+        var pair = SessionPair(seed: seed)
         pair.loss = 0.2
         pair.open(.relay)
         var sent: [[String]] = [[], []]
@@ -170,7 +88,7 @@ private struct Pair {
     }
 
     @Test func aRestartedReceiverGetsWhatWasNotDurable() throws {
-        var pair = Pair(seed: 3)
+        var pair = SessionPair(seed: 3)
         pair.durable[1] = false
         pair.open(.relay)
         for number in 1...3 { _ = pair.sessions[0].send(.text("\(number)")) }
@@ -188,7 +106,7 @@ private struct Pair {
     }
 
     @Test func aRestoredReceiverGetsNothingTwice() throws {
-        var pair = Pair(seed: 4)
+        var pair = SessionPair(seed: 4)
         pair.open(.relay)
         for number in 1...3 { _ = pair.sessions[0].send(.text("\(number)")) }
         try pair.run(until: .zero + .milliseconds(75))
@@ -206,7 +124,7 @@ private struct Pair {
     }
 
     @Test func aSlowApplicationHoldsTheSenderUp() throws {
-        var pair = Pair(seed: 7)
+        var pair = SessionPair(seed: 7)
         pair.open(.connection)
         pair.sessions[1].setPaused(true)
         _ = pair.sessions[0].send(.text("first"))
@@ -221,7 +139,7 @@ private struct Pair {
 
     /// A reader that takes messages again says so; when that is lost, it is asked, however much it has to say itself.
     @Test func aLostWindowIsAskedFor() throws {
-        var pair = Pair(seed: 8)
+        var pair = SessionPair(seed: 8)
         pair.open(.relay)
         pair.sessions[1].setPaused(true)
         _ = pair.sessions[0].send(.text("first"))
@@ -281,7 +199,7 @@ private struct Pair {
     }
 
     @Test func aSilentMemberIsAway() throws {
-        var pair = Pair(seed: 5)
+        var pair = SessionPair(seed: 5)
         pair.open(.relay)
         try pair.run(until: .zero + .seconds(1))
         pair.dead = [.relay]
@@ -293,7 +211,7 @@ private struct Pair {
     }
 
     @Test func packetsStayWithinTheirBound() throws {
-        var pair = Pair(seed: 6)
+        var pair = SessionPair(seed: 6)
         _ = pair.sessions[0].send(.binary([UInt8](repeating: 7, count: 100_000)))
         pair.sessions[0].pathOpened(.relay, now: .zero)
         var count = 0

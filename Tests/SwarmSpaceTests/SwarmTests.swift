@@ -22,9 +22,9 @@ import Testing
         try await bob.meets(a)
         let peers = await alice.swarm.peers
         #expect(peers.map(\.id) == [b] && peers.map(\.name) == ["Bob"])
-        #expect(try await alice.swarm.send("one", to: b) == 1)
-        #expect(try await alice.swarm.send([2, 2] as [UInt8], to: b) == 2)
-        #expect(try await alice.swarm.send(Note(title: "three", stars: 3), to: b) == 3)
+        #expect(try await alice.swarm.send("one", to: b).number == 1)
+        #expect(try await alice.swarm.send([2, 2] as [UInt8], to: b).number == 2)
+        #expect(try await alice.swarm.send(Note(title: "three", stars: 3), to: b).number == 3)
         #expect(try await alice.swarm.broadcast("four") == [b: 4])
         try await until("all messages") { await bob.contents(from: a).count == 4 }
         let contents = await bob.contents(from: a)
@@ -67,7 +67,7 @@ import Testing
         let other = SampleIdentity.peerID
         await #expect { try await alice.send("me", to: alice.peerID) } throws: { ($0 as? SwarmError)?.code == .notSent }
         let limit = SessionConfiguration().largestMessage
-        #expect(try await alice.send([UInt8](repeating: 1, count: limit), to: other) == 1)
+        #expect(try await alice.send([UInt8](repeating: 1, count: limit), to: other).number == 1)
         await #expect { try await alice.send([UInt8](repeating: 1, count: limit + 1), to: other) } throws: {
             ($0 as? SwarmError)?.code == .notSent
         }
@@ -132,7 +132,7 @@ import Testing
         alice = Reader(try await Swarm.join(Invite("meadow"), configuration: first))
         bob = Reader(try await Swarm.join(Invite("meadow"), configuration: second))
         #expect(alice.swarm.peerID == a && bob.swarm.peerID == b)
-        #expect(try await alice.swarm.send("4", to: b) == 5)
+        #expect(try await alice.swarm.send("4", to: b).number == 5)
         try await until("what had waited") { await bob.texts(from: a).count >= 4 }
         #expect(await bob.texts(from: a) == ["1", "2", "3", "4"])
         try await until("all deliveries") { await alice.delivered(to: b) == [2, 3, 4, 5] }

@@ -26,6 +26,7 @@ extension SwarmEngine {
             negotiate(with: member, now: now)
             if let at = member.slots.clearAt, now >= at { clearInbox(of: member, now: now) }
             rest(member, now: now)
+            admitAgain(member, now: now)
             pump(member, now: now)
         }
     }
@@ -68,7 +69,7 @@ extension SwarmEngine {
             var next = member.session.nextTimeout
             next = .earlier(next, negotiationTimeout(of: member))
             if member.session.isUp { next = .earlier(next, member.cipher?.nextTimeout) }
-            next = .earlier(next, mailTimeout(of: member))
+            next = .earlier(next, .earlier(mailTimeout(of: member), member.refusedUs?.until))
             next = .earlier(next, .earlier(member.slots.clearAt, restTime(of: member)))
             memberAgenda.schedule(member, at: next)
         }

@@ -59,7 +59,9 @@ extension SwarmEngine {
 
     /// Whether there is a key to seal mail to, and somebody to take it.
     private func canLeave(to member: Member, now: Instant) -> Bool {
-        guard !member.mail.held.isEmpty, let soul = mailSoul(of: member.peer, week: week(now)) else { return false }
+        guard !member.mail.held.isEmpty, isWelcome(member, now: now),
+            let soul = mailSoul(of: member.peer, week: week(now))
+        else { return false }
         return gun.isConnected || gun.isFollowed(soul)
     }
 
@@ -78,6 +80,7 @@ extension SwarmEngine {
         {
             let key = MailInbox.key(tag, .item(member.mail.nextNumber))
             member.mail.cursor = packet.end
+            member.session.leftAsMail(before: packet.end.next)
             member.mail.nextNumber += 1
             member.mail.leftBytes += packet.bytes.count
             let mail = MailToLeave(soul: soul, key: key, item: item, messages: packet.messages)

@@ -68,6 +68,7 @@ extension SwarmEngine {
             } else {
                 item = try open(sealed, now: now)
             }
+            guard !blockedMembers.contains(item.sender) else { throw .notForUs }
             guard let member = member(item.sender, now: now) else { return false }
             let frames = try Frame.parse(item.packet).filter(\.isMail)
             try check(frames, of: item, from: member)
@@ -80,7 +81,7 @@ extension SwarmEngine {
                 MemberMail.Unsettled(
                     address: address, state: entry.state, prekey: try prekey(of: sealed), frames: frames))
             note(streamsOf: frames, of: member, since: item.timestamp)
-            member.session.receive(mail: frames)
+            member.session.receive(mail: frames, now: now)
             pump(member, now: now)
             settleMail(of: member, now: now)
         } catch {
@@ -99,7 +100,7 @@ extension SwarmEngine {
             let item = try open(sealed, now: now)
             let frames = try Frame.parse(item.packet)
             if let member = members[item.sender] {
-                member.session.receive(mail: frames.filter(\.isAcknowledgement))
+                member.session.receive(mail: frames.filter(\.isAcknowledgement), now: now)
                 pump(member, now: now)
             }
         } catch {

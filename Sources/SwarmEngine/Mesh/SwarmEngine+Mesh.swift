@@ -176,6 +176,7 @@ extension SwarmEngine {
     private mutating func updateMeshPath(to member: Member, through forwarders: [Member], now: Instant) {
         let isThere =
             configuration.paths.contains(.mesh) && member.cipher != nil && !member.isDormant && !isLeaving
+            && isWelcome(member, now: now)
             && forwarders.contains { canForward($0, to: member) }
         guard isThere != member.session.mesh.isOpen else { return }
         if isThere {

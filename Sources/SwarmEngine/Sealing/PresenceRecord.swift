@@ -14,6 +14,8 @@ struct PresenceRecord: Equatable, Sendable {
     var isLeaving: Bool
     /// The member keeps its state, and takes mail.
     var keepsState: Bool
+    /// The member knows lanes (docs/protocol.md, "Lanes").
+    var knowsLanes = false
     var name: String
 
     /// Signs and seals.
@@ -45,7 +47,7 @@ struct PresenceRecord: Equatable, Sendable {
         writer.append(peer.rawRepresentation)
         writer.append(sessionKey.rawRepresentation)
         writer.integer(timestamp)
-        writer.integer(UInt8((isLeaving ? 1 : 0) | (keepsState ? 4 : 0)))
+        writer.integer(UInt8((isLeaving ? 1 : 0) | (knowsLanes ? 2 : 0) | (keepsState ? 4 : 0)))
         writer.prefixed(by: UInt8.self, Array(name.utf8.prefix(Self.longestName)))
     }
 
@@ -59,11 +61,12 @@ struct PresenceRecord: Equatable, Sendable {
         else { return nil }
         self.init(
             peer: peer, sessionKey: sessionKey, timestamp: timestamp, isLeaving: flags & 1 != 0,
-            keepsState: flags & 4 != 0, name: String(decoding: name, as: UTF8.self))
+            knowsLanes: flags & 2 != 0, keepsState: flags & 4 != 0, name: String(decoding: name, as: UTF8.self))
     }
 
     init(
-        peer: PeerID, sessionKey: SessionPublicKey, timestamp: UInt64, isLeaving: Bool, keepsState: Bool = false,
+        peer: PeerID, sessionKey: SessionPublicKey, timestamp: UInt64, isLeaving: Bool, knowsLanes: Bool = false,
+        keepsState: Bool = false,
         name: String
     ) {
         self.peer = peer
@@ -71,6 +74,7 @@ struct PresenceRecord: Equatable, Sendable {
         self.timestamp = timestamp
         self.isLeaving = isLeaving
         self.keepsState = keepsState
+        self.knowsLanes = knowsLanes
         self.name = name
     }
 }

@@ -23,6 +23,14 @@ enum Frame: Equatable, Sendable {
     case prekeys(PrekeyBundle)
     /// How many of the receiver's the sender has.
     case prekeyStock(PrekeyStock)
+    /// The writer of a lane knows the outcomes of all before `base`.
+    case confirmed(Lane, stream: UInt64, base: UInt64)
+    /// A piece of one direction of a byte stream.
+    case bytes(StreamPiece)
+    /// How far a direction of a byte stream has come, and how far it may go.
+    case credit(id: UInt64, received: UInt64, limit: UInt64)
+    /// The sender does not take part in a conversation with us.
+    case refused(reason: UInt8)
 
     /// The most neighbours that are told of.
     static let mostNeighbours = 256
@@ -32,62 +40,85 @@ enum Frame: Equatable, Sendable {
 
     /// Appends the frame to a packet.
     func write(to packet: inout [UInt8]) {
-        var body = ByteWriter()
-        let type: UInt8
+        // The length is known when the body is written.
+        let start = packet.count
+        var writer = ByteWriter(capacity: 0)
+        swap(&writer.bytes, &packet)
+        writer.integer(type)
+        writer.integer(UInt32(0))
+        writeBody(to: &writer)
+        let length = UInt32(writer.bytes.count - start - Self.overhead)
+        for index in 0..<4 {
+            writer.bytes[start + 1 + index] = UInt8(truncatingIfNeeded: length >> UInt32(24 - 8 * index))
+        }
+        swap(&writer.bytes, &packet)
+    }
+
+    private var type: UInt8 {
+        switch self {
+        case .data(let frame): frame.lane == .plain ? 1 : 10
+        case .acknowledgement(let frame): frame.isPlain ? 2 : 11
+        case .ping: 3
+        case .pong: 4
+        case .bye: 5
+        case .neighbours: 6
+        case .presence: 7
+        case .forward: 8
+        case .forwarded: 9
+        case .confirmed: 12
+        case .bytes: 13
+        case .credit: 14
+        case .refused: 15
+        case .prekeys: 23
+        case .prekeyStock: 24
+        case .rekeying(let frame): frame.type
+        }
+    }
+
+    private func writeBody(to body: inout ByteWriter) {
         switch self {
         case .data(let frame):
-            type = 1
-            body.bytes.reserveCapacity(DataFrame.headerSize + frame.payload.count)
-            body.integer(frame.stream)
-            body.integer(frame.sequence)
-            body.integer(frame.base)
-            body.integer(frame.message)
-            body.integer(frame.flags.rawValue)
-            body.append(frame.payload)
+            if frame.lane != .plain { body.integer(frame.lane.number) }
+            frame.write(to: &body)
         case .acknowledgement(let frame):
-            type = 2
-            body.integer(frame.stream)
-            body.integer(frame.received)
-            body.integer(frame.durable)
-            body.integer(frame.window)
-        case .ping(let id):
-            type = 3
-            body.integer(id)
-        case .pong(let id):
-            type = 4
+            if frame.isPlain { frame.writePlain(to: &body) } else { frame.write(to: &body) }
+        case .ping(let id), .pong(let id):
             body.integer(id)
         case .bye:
-            type = 5
+            break
         case .neighbours(let forwards, let ids):
-            type = 6
             body.integer(UInt8(forwards ? 1 : 0))
             for id in ids { body.integer(id) }
         case .presence(let sealed):
-            type = 7
             body.append(sealed)
         case .forward(let peer, let datagram):
-            type = 8
             body.append(peer.rawRepresentation)
             body.append(datagram)
         case .forwarded(let datagram):
-            type = 9
             body.append(datagram)
         case .rekeying(let frame):
-            type = frame.type
             frame.write(to: &body)
         case .prekeys(let bundle):
-            type = 23
             bundle.write(to: &body)
         case .prekeyStock(let stock):
-            type = 24
             body.integer(stock.lastResort?.value ?? 0)
             body.integer(stock.oneTime)
+        case .confirmed(let lane, let stream, let base):
+            body.integer(lane.number)
+            body.integer(stream)
+            body.integer(base)
+        case .bytes(let piece):
+            body.integer(piece.id)
+            body.integer(piece.offset)
+            body.integer(UInt8(piece.isEnd ? 1 : 0))
+            body.append(piece.payload)
+        case .credit(let id, let received, let limit):
+            body.integer(id)
+            body.integer(received)
+            body.integer(limit)
+        case .refused(let reason):
+            body.integer(reason)
         }
-        var header = ByteWriter(capacity: Self.overhead)
-        header.integer(type)
-        header.integer(UInt32(body.bytes.count))
-        packet += header.bytes
-        packet += body.bytes
     }
 
     /// The frames of a packet. Frames of unknown type are passed over, so that later versions may add some.
@@ -109,20 +140,15 @@ enum Frame: Equatable, Sendable {
         var reader = ByteReader(body)
         switch type {
         case 1:
-            guard let stream: UInt64 = reader.integer(), let sequence: UInt64 = reader.integer(),
-                let base: UInt64 = reader.integer(), let message: UInt64 = reader.integer(),
-                let flags: UInt8 = reader.integer(), base >= 1, base <= sequence, sequence < UInt64.max / 2
-            else { throw .malformed }
-            self = .data(
-                DataFrame(
-                    stream: stream, sequence: sequence, base: base, message: message, flags: .init(rawValue: flags),
-                    payload: reader.rest()))
+            self = .data(try DataFrame(reading: &reader, lane: .plain))
         case 2:
-            guard let stream: UInt64 = reader.integer(), let received: UInt64 = reader.integer(),
-                let durable: UInt64 = reader.integer(), let window: UInt16 = reader.integer(), durable <= received
-            else { throw .malformed }
-            self = .acknowledgement(
-                Acknowledgement(stream: stream, received: received, durable: durable, window: window))
+            self = .acknowledgement(try Acknowledgement(readingPlain: &reader))
+        case 10, 11:
+            guard let number: UInt8 = reader.integer(), let lane = Lane(number: number) else { throw .malformed }
+            self =
+                type == 10
+                ? .data(try DataFrame(reading: &reader, lane: lane))
+                : .acknowledgement(try Acknowledgement(reading: &reader, lane: lane))
         case 3:
             guard let id: UInt64 = reader.integer() else { throw .malformed }
             self = .ping(id: id)
@@ -151,48 +177,27 @@ enum Frame: Equatable, Sendable {
         case 24:
             guard let id: UInt32 = reader.integer(), let count: UInt16 = reader.integer() else { throw .malformed }
             self = .prekeyStock(PrekeyStock(lastResort: PrekeyID(id), oneTime: count))
+        case 12:
+            guard let number: UInt8 = reader.integer(), let lane = Lane(number: number),
+                let stream: UInt64 = reader.integer(), let base: UInt64 = reader.integer()
+            else { throw .malformed }
+            self = .confirmed(lane, stream: stream, base: base)
+        case 13:
+            guard let id: UInt64 = reader.integer(), let offset: UInt64 = reader.integer(), offset < UInt64.max / 2,
+                let flags: UInt8 = reader.integer()
+            else { throw .malformed }
+            self = .bytes(StreamPiece(id: id, offset: offset, isEnd: flags & 1 != 0, payload: reader.rest()))
+        case 14:
+            guard let id: UInt64 = reader.integer(), let received: UInt64 = reader.integer(),
+                let limit: UInt64 = reader.integer()
+            else { throw .malformed }
+            self = .credit(id: id, received: received, limit: limit)
+        case 15:
+            guard let reason: UInt8 = reader.integer() else { throw .malformed }
+            self = .refused(reason: reason)
         default:
             guard let frame = try RekeyFrame(type: type, reading: &reader) else { return nil }
             self = .rekeying(frame)
         }
     }
-}
-
-/// A piece of a message.
-struct DataFrame: Equatable, Sendable {
-    struct Flags: OptionSet, Equatable, Sendable {
-        let rawValue: UInt8
-        /// The message begins here.
-        static let first = Flags(rawValue: 1)
-        /// The message ends here.
-        static let last = Flags(rawValue: 2)
-        /// The message is text.
-        static let text = Flags(rawValue: 4)
-    }
-
-    static let headerSize = 33
-
-    /// Which run of sequence numbers this belongs to: random, made when a member first writes to another.
-    var stream: UInt64
-    /// Counts the fragments of the stream, from 1.
-    var sequence: UInt64
-    /// The lowest sequence number that the sender has not seen acknowledged: where a receiver that knows nothing of the
-    /// stream begins.
-    var base: UInt64
-    /// Counts the messages of the stream, from 1.
-    var message: UInt64
-    var flags: Flags
-    var payload: [UInt8]
-}
-
-/// How far a stream has arrived.
-struct Acknowledgement: Equatable, Sendable {
-    var stream: UInt64
-    /// Everything before this has come: it need not be sent again while both members run.
-    var received: UInt64
-    /// Everything before this was handed to the application, and the receiver knows so even after a restart: the sender
-    /// may forget it.
-    var durable: UInt64
-    /// How many fragments from `received` on the receiver takes now; 0 while its application does not keep up.
-    var window: UInt16
 }

@@ -1,75 +1,158 @@
 import DequeModule
 import SwarmBase
 
-/// What one member has to say to another: numbered fragments, kept until acknowledged.
+/// What one member has to say to another in one lane: numbered fragments, kept until acknowledged.
 struct Outbound: Sendable {
     /// The longest fragment, in bytes: two of them and their headers still make a relay envelope of under 24 KiB of text.
     static let fragmentSize = 8 * 1024
 
+    /// A message that waits for acknowledgement.
+    struct Entry: Equatable, Sendable {
+        var number: UInt64
+        /// Its fragments.
+        var first: UInt64
+        var last: UInt64
+        /// Its bytes.
+        var size: Int
+        /// The application knows what became of it, or is never to be told.
+        var isSettled = false
+        var isWithdrawn = false
+        /// The reader is through with it, though not with all before it.
+        var isOver = false
+    }
+
+    /// What became of a message.
+    struct Settled: Equatable, Sendable {
+        var number: UInt64
+        /// `nil` when the application knows it already.
+        var outcome: MessageOutcome?
+    }
+
+    /// What a deadline that has passed brought about.
+    struct Withdrawal: Equatable, Sendable {
+        var entry: Entry
+        /// It cannot arrive any more. Otherwise the reader decides.
+        var isExpired: Bool
+    }
+
+    let lane: Lane
     let stream: UInt64
     /// The lowest sequence number that is not durably acknowledged; `base == next` when all is.
     private(set) var base: UInt64
     /// The lowest sequence number that the running peer has not got; from `base` to `next`.
     private(set) var received: UInt64
     /// How many fragments from `received` on the peer takes.
-    private var window = UInt64(Inbound.window)
+    private var window: UInt64
     /// The next sequence number to be given out.
     private(set) var next: UInt64
     /// Fragments before this may leave: what is to survive a restart leaves only when it is kept, or the next run would
     /// give its numbers to other messages.
     private(set) var released: UInt64
+    /// Fragments before this may have left.
+    private(set) var sentBefore: UInt64
     private(set) var nextMessage: UInt64
     /// Bytes of payload that wait for acknowledgement.
     private(set) var bytes = 0
+    /// The next fragment to be sent on each path.
+    var cursors = CarrierCursors()
     private var fragments: Deque<DataFrame> = []
+    private(set) var entries: Deque<Entry> = []
+    private var deadlines = DeadlineQueue()
 
     /// A new stream.
-    init(stream: UInt64) {
-        self.init(stream: stream, base: 1, nextMessage: 1)
+    init(lane: Lane = .plain, stream: UInt64) {
+        self.init(lane: lane, stream: stream, base: 1, nextMessage: 1)
     }
 
     /// A stream taken up again after a restart; its messages are enqueued again with their old numbers.
-    init(stream: UInt64, base: UInt64, nextMessage: UInt64) {
+    init(lane: Lane = .plain, stream: UInt64, base: UInt64, nextMessage: UInt64) {
+        self.lane = lane
         self.stream = stream
         self.base = base
         next = base
         received = base
         released = base
+        sentBefore = base
+        window = UInt64(lane.window)
         self.nextMessage = nextMessage
     }
 
     var isEmpty: Bool { fragments.isEmpty }
-    var messageCount: Int { fragments.reduce(0) { $0 + ($1.flags.contains(.last) ? 1 : 0) } }
+
+    // MARK: Messages
 
     /// Cuts a message into fragments.
     ///
-    /// - Parameter isHeld: the fragments leave only after `release(before:)`.
+    /// - Parameters:
+    ///   - number: what names it; numbers grow.
+    ///   - isHeld: the fragments leave only after `release(before:)`.
     /// - Returns: the message's number and the first of its sequence numbers.
-    mutating func enqueue(_ content: MessageContent, isHeld: Bool = false) -> (message: UInt64, sequence: UInt64) {
+    @discardableResult
+    mutating func enqueue(
+        _ content: MessageContent, number: UInt64? = nil, deadline: Instant? = nil, isHeld: Bool = false
+    ) -> (message: UInt64, sequence: UInt64) {
         let payload = content.bytes
-        let number = nextMessage
+        let number = number ?? nextMessage
         let first = next
-        nextMessage += 1
+        nextMessage = number + 1
         var offset = 0
         repeat {
             let end = min(offset + Self.fragmentSize, payload.count)
             var flags: DataFrame.Flags = content.isText ? .text : []
             if offset == 0 { flags.insert(.first) }
             if end == payload.count { flags.insert(.last) }
-            fragments.append(
-                DataFrame(
-                    stream: stream, sequence: next, base: base, message: number, flags: flags,
-                    payload: Array(payload[offset..<end])))
-            next += 1
+            append(number, flags, Array(payload[offset..<end]))
             offset = end
         } while offset < payload.count
-        bytes += payload.count
-        if !isHeld { released = next }
+        finish(number, first: first, size: payload.count, isHeld: isHeld)
+        if let deadline { deadlines.add(number, at: deadline) }
         return (number, first)
+    }
+
+    /// Takes up a message of an earlier run that was withdrawn then, or whose deadline has passed since.
+    mutating func enqueueWithdrawn(number: UInt64, fragments count: Int) {
+        let first = next
+        nextMessage = number + 1
+        for index in 0..<max(1, count) {
+            append(number, withdrawnFlags(isFirst: index == 0, isLast: index == max(1, count) - 1), [])
+        }
+        finish(number, first: first, size: 0, isHeld: false)
+        entries[entries.count - 1].isWithdrawn = true
+    }
+
+    /// Takes up a stream in which messages were through before others ahead of them: their numbers stay used.
+    mutating func fillGap(before sequence: UInt64) {
+        while next < sequence { append(0, Self.placeholder, []) }
+        released = next
+    }
+
+    /// What stands for a fragment of a message that is over: a reader that has lost what it noted passes over it.
+    private static let placeholder: DataFrame.Flags = [.first, .last, .withdrawn]
+
+    private mutating func append(_ number: UInt64, _ flags: DataFrame.Flags, _ payload: [UInt8]) {
+        fragments.append(
+            DataFrame(
+                lane: lane, stream: stream, sequence: next, base: base, message: number, flags: flags, payload: payload)
+        )
+        next += 1
+    }
+
+    private mutating func finish(_ number: UInt64, first: UInt64, size: Int, isHeld: Bool) {
+        entries.append(Entry(number: number, first: first, last: next - 1, size: size))
+        bytes += size
+        if !isHeld { released = next }
     }
 
     /// What was enqueued before this number is kept, and may leave.
     mutating func release(before sequence: UInt64) { released = max(released, min(sequence, next)) }
+
+    /// What is before this has left by a way that is no path.
+    mutating func markSent(before sequence: UInt64) { sentBefore = max(sentBefore, min(sequence, next)) }
+
+    /// Everything so far may have left already, in an earlier run.
+    mutating func markAllSent() { sentBefore = next }
+
+    // MARK: Fragments
 
     /// The fragment with a number, carrying the current base; `nil` when it is acknowledged, held or not there yet.
     func fragment(_ sequence: UInt64) -> DataFrame? {
@@ -79,49 +162,189 @@ struct Outbound: Sendable {
         return fragment
     }
 
+    /// The number of the next fragment that is to go by a path now.
+    func nextSequence(on carrier: Carrier) -> UInt64? {
+        var sequence = max(cursors[carrier], received)
+        let limit = min(released, received + min(window, UInt64(lane.window)))
+        while sequence < limit, fragments[Int(sequence - base)].flags.contains(.dropped) { sequence += 1 }
+        return sequence < limit ? sequence : nil
+    }
+
+    /// The bytes that a fragment takes in a packet.
+    func size(of sequence: UInt64) -> Int {
+        Frame.overhead + DataFrame.headerSize + fragments[Int(sequence - base)].payload.count
+    }
+
+    /// A fragment has gone by a path.
+    mutating func sent(_ sequence: UInt64, on carrier: Carrier) {
+        cursors[carrier] = sequence + 1
+        sentBefore = max(sentBefore, sequence + 1)
+    }
+
+    /// Whether the peer takes the fragment with this number now.
+    func isInWindow(_ sequence: UInt64) -> Bool { sequence < received + min(window, UInt64(lane.window)) }
+
+    /// The peer runs anew: it has what was durable, no more.
+    mutating func peerRestarted() {
+        received = base
+        window = UInt64(lane.window)
+        guard !lane.isOrdered else { return }
+        for index in fragments.indices where fragments[index].flags.contains(.dropped) {
+            fragments[index].flags = Self.placeholder
+        }
+    }
+
+    // MARK: Acknowledgements
+
     /// Takes note of how far the stream has arrived.
     ///
-    /// - Returns: the numbers of the messages that have now arrived for good. Acknowledgements of another stream, of what
+    /// - Returns: the messages that are over. Acknowledgements of another stream, of what
     ///   is acknowledged already or of what was never sent change nothing.
-    mutating func acknowledge(_ acknowledgement: Acknowledgement) -> [UInt64] {
+    mutating func acknowledge(_ acknowledgement: Acknowledgement) -> [Settled] {
         guard acknowledgement.stream == stream, acknowledgement.received <= next else { return [] }
         if acknowledgement.received >= received {
             received = acknowledgement.received
             window = UInt64(acknowledgement.window)
         }
-        let upTo = acknowledgement.durable
-        var delivered: [UInt64] = []
+        var settled: [Settled] = []
+        let upTo = min(acknowledgement.durable, next)
+        while let entry = entries.first, entry.last < upTo {
+            entries.removeFirst()
+            settle(entry, by: acknowledgement, &settled)
+        }
         while base < upTo, let fragment = fragments.popFirst() {
             bytes -= fragment.payload.count
             base += 1
-            if fragment.flags.contains(.last) { delivered.append(fragment.message) }
         }
-        return delivered
+        if !acknowledgement.bitmap.isEmpty { settleBeyond(acknowledgement, &settled) }
+        return settled
     }
 
-    /// The peer runs anew: it has what was durable, no more.
-    mutating func peerRestarted() {
-        received = base
-        window = UInt64(Inbound.window)
+    private mutating func settleBeyond(_ acknowledgement: Acknowledgement, _ settled: inout [Settled]) {
+        let end = acknowledgement.durable + UInt64(acknowledgement.bitmap.count) * 8
+        for index in entries.indices {
+            let entry = entries[index]
+            guard entry.first < end else { break }
+            // A message is handed on as a whole.
+            guard !entry.isOver, acknowledgement.covers(entry.last), acknowledgement.covers(entry.first) else {
+                continue
+            }
+            settle(entry, by: acknowledgement, &settled)
+            entries[index].isSettled = true
+            entries[index].isOver = true
+            for sequence in entry.first...entry.last where sequence >= base {
+                let position = Int(sequence - base)
+                bytes -= fragments[position].payload.count
+                fragments[position].payload = []
+                fragments[position].flags.insert(.dropped)
+            }
+        }
     }
 
-    /// Whether the peer takes the fragment with this number now.
-    func isInWindow(_ sequence: UInt64) -> Bool { sequence < received + min(window, UInt64(Inbound.window)) }
+    private func settle(_ entry: Entry, by acknowledgement: Acknowledgement, _ settled: inout [Settled]) {
+        guard !entry.isOver else { return }
+        guard !entry.isSettled else { return settled.append(Settled(number: entry.number, outcome: nil)) }
+        let code = acknowledgement.outcomes.first { $0.message == entry.number }?.code
+        let outcome: MessageOutcome =
+            switch code {
+            case nil: .delivered
+            case InboundNote.Outcome.withdrawn: .expired
+            case .some(let code): .rejected(Rejection(rawValue: code) ?? .refused)
+            }
+        settled.append(Settled(number: entry.number, outcome: outcome))
+    }
+
+    // MARK: Deadlines
+
+    /// When the next deadline passes.
+    var nextDeadline: Instant? { deadlines.next }
+
+    /// Withdraws what is past its deadline.
+    ///
+    /// - Parameter knowsLanes: the reader knows what withdrawn means.
+    mutating func expire(now: Instant, knowsLanes: Bool) -> [Withdrawal] {
+        var withdrawals: [Withdrawal] = []
+        while let number = deadlines.popDue(now: now) {
+            guard let index = index(of: number), !entries[index].isSettled, !entries[index].isWithdrawn else {
+                continue
+            }
+            // Who does not know what withdrawn means passes over fragments without a beginning.
+            guard knowsLanes || entries[index].first >= sentBefore else { continue }
+            withdraw(index)
+            let isExpired = entries[index].last >= sentBefore
+            entries[index].isSettled = isExpired
+            withdrawals.append(Withdrawal(entry: entries[index], isExpired: isExpired))
+        }
+        while let number = deadlines.nextID, index(of: number) == nil { deadlines.removeNext() }
+        return withdrawals
+    }
+
+    private mutating func withdraw(_ index: Int) {
+        entries[index].isWithdrawn = true
+        let entry = entries[index]
+        for sequence in max(entry.first, base)...entry.last {
+            let position = Int(sequence - base)
+            bytes -= fragments[position].payload.count
+            fragments[position].payload = []
+            fragments[position].flags = withdrawnFlags(
+                isFirst: sequence == entry.first, isLast: sequence == entry.last)
+        }
+        entries[index].size = 0
+    }
+
+    private func withdrawnFlags(isFirst: Bool, isLast: Bool) -> DataFrame.Flags {
+        var flags: DataFrame.Flags = .withdrawn
+        if isFirst, lane != .plain { flags.insert(.first) }
+        if isLast { flags.insert(.last) }
+        return flags
+    }
+
+    /// Where a message stands among `entries`.
+    private func index(of number: UInt64) -> Int? {
+        var (low, high) = (0, entries.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if entries[middle].number < number { low = middle + 1 } else { high = middle }
+        }
+        return low < entries.count && entries[low].number == number ? low : nil
+    }
+
+    /// How much of a message the running peer has, in bytes; `nil` when it does not wait any more.
+    func progress(of number: UInt64) -> (received: Int, size: Int)? {
+        guard let index = index(of: number) else { return nil }
+        let entry = entries[index]
+        let count = received > entry.first ? Int(min(received, entry.last + 1) - entry.first) : 0
+        return (min(count * Self.fragmentSize, entry.size), entry.size)
+    }
+
+    // MARK: The end
+
+    /// The peer takes nothing more of it.
+    ///
+    /// - Returns: the messages that will not be handed on.
+    func unsettled() -> [UInt64] { entries.filter { !$0.isSettled }.map(\.number) }
 }
 
-/// What an application sends: text or bytes.
-public enum MessageContent: Equatable, Sendable {
-    case text(String)
-    case binary([UInt8])
+/// Where each path stands in what is to be sent: 0 for the beginning.
+struct CarrierCursors: Sendable {
+    private var connection: UInt64 = 0
+    private var relay: UInt64 = 0
+    private var mesh: UInt64 = 0
 
-    var bytes: [UInt8] {
-        switch self {
-        case .text(let text): Array(text.utf8)
-        case .binary(let bytes): bytes
+    subscript(carrier: Carrier) -> UInt64 {
+        get {
+            switch carrier {
+            case .connection: connection
+            case .relay: relay
+            case .mesh: mesh
+            }
         }
-    }
-
-    var isText: Bool {
-        if case .text = self { true } else { false }
+        set {
+            switch carrier {
+            case .connection: connection = newValue
+            case .relay: relay = newValue
+            case .mesh: mesh = newValue
+            }
+        }
     }
 }

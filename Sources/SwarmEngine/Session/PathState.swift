@@ -5,8 +5,6 @@ import SwarmBase
 struct PathState: Sendable {
     /// The path exists: the channel is open, or a relay is connected.
     private(set) var isOpen = false
-    /// The next fragment to be sent on this path.
-    var cursor: UInt64 = 1
     private(set) var smoothedRTT: Duration?
     private var rttVariation: Duration = .zero
     private(set) var lastHeard: Instant?
@@ -20,8 +18,8 @@ struct PathState: Sendable {
     private(set) var unansweredPings = 0
     private var ping: (id: UInt64, sentAt: Instant)?
     private(set) var lastPing: Instant?
-    /// Packets with data that are under way: the highest sequence number in each.
-    private var inFlight: Deque<(highest: UInt64, sentAt: Instant)> = []
+    /// Packets with data that are under way.
+    private var inFlight: Deque<(flight: Flight, sentAt: Instant)> = []
     /// The share of packets with data that were given up, smoothed over some thirty.
     private(set) var loss = 0.0
     /// An answer is owed for too long: messages go another way, if there is one.
@@ -35,10 +33,9 @@ struct PathState: Sendable {
 
     var packetsInFlight: Int { inFlight.count }
 
-    mutating func open(resendFrom base: UInt64) {
+    mutating func open() {
         self = PathState()
         isOpen = true
-        cursor = base
     }
 
     mutating func close() { self = PathState() }
@@ -96,8 +93,8 @@ struct PathState: Sendable {
         unansweredPings = 0
     }
 
-    mutating func sentData(highest: UInt64, now: Instant) {
-        inFlight.append((highest, now))
+    mutating func sentData(_ flight: Flight, now: Instant) {
+        inFlight.append((flight, now))
         awaitingSince = awaitingSince ?? now
         unmovedSince = unmovedSince ?? now
     }
@@ -129,15 +126,14 @@ struct PathState: Sendable {
         smoothedRTT = smoothed * 7 / 8 + sample / 8
     }
 
+    /// So many of the packets that have been under way for longest have come.
+    ///
     /// - Parameter isMeasured: the acknowledgement came by this path, so that it says how long a round trip takes.
-    mutating func acknowledged(before next: UInt64, isMeasured: Bool, now: Instant) {
-        var sentAt: Instant?
-        while let first = inFlight.first, first.highest < next {
-            sentAt = first.sentAt
-            inFlight.removeFirst()
-            loss -= loss * Self.lossGain
-        }
-        guard let sentAt else { return }
+    mutating func arrived(_ count: Int, isMeasured: Bool, now: Instant) {
+        guard count > 0 else { return }
+        let sentAt = inFlight[count - 1].sentAt
+        inFlight.removeFirst(count)
+        for _ in 0..<count { loss -= loss * Self.lossGain }
         // What was sent twice may be acknowledged by the first copy (RFC 6298 §3).
         if isMeasured, backoff == 0 { measure(now - sentAt) }
         backoff = 0
@@ -145,11 +141,13 @@ struct PathState: Sendable {
         awaitingSince = inFlight.isEmpty ? nil : now
     }
 
-    /// What is under way is given up: everything from `base` goes out again.
-    mutating func sendAgain(from base: UInt64) {
+    /// How many of the packets that have been under way for longest hold nothing that the member lacks.
+    func arrivals(_ has: (FlightPart) -> Bool) -> Int { inFlight.prefix { $0.flight.isDone(has) }.count }
+
+    /// What is under way is given up: it goes out again.
+    mutating func sendAgain() {
         for _ in inFlight { loss += (1 - loss) * Self.lossGain }
         inFlight.removeAll()
-        cursor = base
         awaitingSince = nil
         unmovedSince = nil
         backoff += 1

@@ -27,6 +27,9 @@ extension Session {
         return (bytes, MailCursor(stream: outbound.stream, next: sequence), messages)
     }
 
+    /// What is before this has left: whether it expires is for its reader to say.
+    mutating func leftAsMail(before sequence: UInt64) { outbounds[0].markSent(before: sequence) }
+
     /// A packet that only says how far the member's stream has come.
     func acknowledgementPacket() -> [UInt8]? {
         guard let acknowledgement = inbound.acknowledgement(isPaused: false) else { return nil }

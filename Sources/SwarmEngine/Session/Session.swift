@@ -12,11 +12,17 @@ struct Session {
         case up(PathKind)
         /// Messages go another way from now on.
         case pathChanged(PathKind, rtt: Duration?)
-        case message(Inbound.Message, path: PathKind)
-        /// The inbound stream now stands here: to be noted durably, then `commit`.
-        case inboundAdvanced(stream: UInt64, next: UInt64)
-        /// Our message with this number has arrived for good.
-        case delivered(UInt64)
+        case message(Inbound.Message, Lane, path: PathKind)
+        /// A lane of the member now stands here: to be noted durably, then `commit`.
+        case inboundAdvanced(Lane, InboundNote)
+        /// A message of ours is over.
+        case settled(Outbound.Settled, Lane)
+        /// The deadline of a message of ours has passed.
+        case withdrawn(Outbound.Withdrawal, Lane)
+        /// Something beside messages.
+        case exchange(Exchange)
+        /// The member takes no part in a conversation with us: what waited is rejected.
+        case refused(Rejection)
         /// The member said good-bye.
         case bye
         /// Nothing has come for `SessionConfiguration.awayAfter`, or for `directAwayAfter` from one who was directly connected.
@@ -25,9 +31,36 @@ struct Session {
         case gone
     }
 
+    /// Requests and byte streams (docs/protocol.md).
+    enum Exchange: Equatable {
+        case request(id: UInt64, action: String, payload: [UInt8])
+        /// Nobody waits for our answer any more.
+        case cancelled(id: UInt64)
+        case response(id: UInt64, RequestResult)
+        case streamOpened(id: UInt64, name: String, MessagePriority)
+        case streamReadable(id: UInt64)
+        case streamWritable(id: UInt64)
+        case streamEnded(id: UInt64, StreamReset)
+    }
+
     let configuration: SessionConfiguration
-    private(set) var outbound: Outbound
-    private(set) var inbound: Inbound
+    /// What goes to the member, by lane.
+    var outbounds: [Outbound]
+    /// What comes from the member, by lane.
+    var inbounds: [Inbound]
+    /// The next message's number.
+    var nextMessage: UInt64
+    /// Whether the member knows more than lane 0; `nil` before it is known.
+    private(set) var knowsLanes: Bool?
+    var requests = Requests()
+    var streams: [ByteStream] = []
+    var scheduler = SendScheduler()
+    /// Where the streams of one rank take turns.
+    var turn = 0
+    /// Makes numbers of streams.
+    var streamNumbers: SeededGenerator
+    /// The bytes of incomplete messages in all lanes.
+    var incompleteBytes = 0
     private(set) var connection = PathState()
     private(set) var relay = PathState()
     private(set) var mesh = PathState()
@@ -46,7 +79,7 @@ struct Session {
     private(set) var lastHeard: Instant?
     /// When the session itself said something last, and not a layer below: of a process that hangs, or a page that is frozen, the latter may live on.
     private var lastSpoken: Instant?
-    private var acknowledgementDue = CarrierTable<Instant?>(nil)
+    var acknowledgements = AcknowledgementsDue()
     private var pongs: [(carrier: Carrier, id: UInt64)] = []
     private var wantsPing = CarrierSet()
     /// Frames of the engine's that go with the next packet.
@@ -55,17 +88,29 @@ struct Session {
     private var probedAt: Instant?
     /// That it has gone was told.
     private var isGone = true
-    private var isPaused = false
-    /// How far `inboundAdvanced` has told of.
-    private var reported: (stream: UInt64, next: UInt64)?
+    var isPaused = false
+    var rate = RateMeter()
     private var nextPingID: UInt64 = 1
-    private var events = FIFO<Event>()
+    var events = FIFO<Event>()
 
-    init(configuration: SessionConfiguration, outbound: Outbound, inbound: Inbound? = nil) {
+    /// - Parameters:
+    ///   - outbound: the stream of lane 0; those of others are made from `seed`, or taken from `outbounds` and `inbounds`.
+    init(
+        configuration: SessionConfiguration, outbound: Outbound, inbound: Inbound? = nil, seed: UInt64 = 0,
+        nextMessage: UInt64? = nil
+    ) {
         self.configuration = configuration
-        self.outbound = outbound
-        self.inbound = inbound ?? Inbound(largestMessage: configuration.largestMessage)
+        var numbers = SeededGenerator(seed: seed ^ outbound.stream)
+        outbounds = Lane.all.map { $0 == .plain ? outbound : Outbound(lane: $0, stream: numbers.next()) }
+        inbounds = Lane.all.map { Inbound(lane: $0, largestMessage: configuration.largestMessage) }
+        if let inbound { inbounds[0] = inbound }
+        streamNumbers = numbers
+        self.nextMessage = nextMessage ?? outbound.nextMessage
     }
+
+    /// The lane that every member knows.
+    var outbound: Outbound { outbounds[0] }
+    var inbound: Inbound { inbounds[0] }
 
     // MARK: What happens
 
@@ -74,7 +119,8 @@ struct Session {
 
     /// A path has come up, or its far end is a new one: all that is not acknowledged goes out on it again.
     mutating func pathOpened(_ kind: Carrier, now: Instant) {
-        self[kind].open(resendFrom: outbound.received)
+        self[kind].open()
+        rewind(kind)
         if kind == .connection { suspectSince = nil }
         wantsPing.insert(CarrierSet(kind))
         chooseCarrier(now: now)
@@ -85,16 +131,20 @@ struct Session {
         self[kind].close()
         if kind == .connection { suspectSince = nil }
         rewindOthers(than: kind)
-        acknowledgementDue[kind] = nil
+        acknowledgements.forget(kind)
         wantsPing.remove(CarrierSet(kind))
         chooseCarrier(now: now)
     }
 
     /// What went by one path only may be lost with it.
     private mutating func rewindOthers(than kind: Carrier) {
-        for other in [Carrier.relay, .mesh] where other != kind && self[other].isOpen {
-            self[other].cursor = min(self[other].cursor, outbound.received)
-        }
+        for other in [Carrier.relay, .mesh] where other != kind && self[other].isOpen { rewind(other) }
+    }
+
+    /// All that is not received goes out again, when it is this path's turn.
+    private mutating func rewind(_ kind: Carrier) {
+        for index in outbounds.indices { outbounds[index].cursors[kind] = 0 }
+        for index in streams.indices { streams[index].sending.cursors[kind] = 0 }
     }
 
     /// ICE moved the peer connection to another kind of candidate pair.
@@ -126,24 +176,22 @@ struct Session {
     }
 
     /// The member runs anew (its session key changed): what was on its way to the former run is sent again.
-    mutating func peerRestarted(now: Instant) {
-        outbound.peerRestarted()
+    ///
+    /// - Parameter isFirst: no former run of it is known.
+    mutating func peerRestarted(isFirst: Bool = false, now: Instant) {
+        for index in outbounds.indices { outbounds[index].peerRestarted() }
+        if !isFirst { endExchanges() }
         asides.removeAll()
         isUp = false
         if connection.isOpen { pathClosed(.connection, now: now) }
         for kind in [Carrier.relay, .mesh] where self[kind].isOpen { pathOpened(kind, now: now) }
     }
 
-    /// Queues a message.
-    ///
-    /// - Parameter isHeld: it leaves only after `release(before:)`.
-    /// - Returns: its number in the stream to this member.
-    mutating func send(_ content: MessageContent, isHeld: Bool = false) -> (message: UInt64, sequence: UInt64) {
-        outbound.enqueue(content, isHeld: isHeld)
+    /// What the member's record says of it.
+    mutating func setKnowsLanes(_ knows: Bool) {
+        knowsLanes = knows
+        if !knows { endExchanges(unsupported: true) }
     }
-
-    /// What was queued before this sequence number is kept, and may leave.
-    mutating func release(before sequence: UInt64) { outbound.release(before: sequence) }
 
     /// Has a frame go with the next packet, once: whoever says it repeats it when it is lost.
     mutating func say(_ frame: Frame) {
@@ -167,40 +215,18 @@ struct Session {
             events.append(.up(path))
         }
         for frame in frames { receive(frame, on: kind, now: now) }
-        reportAdvance()
         chooseCarrier(now: now)
     }
 
     /// Takes what mail brought: it says nothing of paths, nor of where the member is now.
-    mutating func receive(mail frames: [Frame]) {
+    mutating func receive(mail frames: [Frame], now: Instant) {
         for frame in frames {
             switch frame {
-            case .data(let data):
-                for message in inbound.receive(data) { events.append(.message(message, path: .relay)) }
-            case .acknowledgement(let acknowledgement):
-                for number in outbound.acknowledge(acknowledgement) { events.append(.delivered(number)) }
+            case .data(let data) where data.lane == .plain: receive(data, by: .relay, now: now)
+            case .acknowledgement(let acknowledgement) where acknowledgement.lane == .plain:
+                _ = acknowledge(acknowledgement)
             default: break
             }
-        }
-        reportAdvance()
-    }
-
-    private mutating func reportAdvance() {
-        if let stream = inbound.stream, inbound.durableNext > inbound.committed,
-            reported ?? (0, 0) != (stream, inbound.durableNext)
-        {
-            reported = (stream, inbound.durableNext)
-            events.append(.inboundAdvanced(stream: stream, next: inbound.durableNext))
-        }
-    }
-
-    /// What was reported by `inboundAdvanced` is durable.
-    mutating func commit(stream: UInt64, next: UInt64) {
-        let before = inbound.committed
-        inbound.commit(stream: stream, next: next)
-        // The acknowledgement that left before said less: say it again, soon.
-        if inbound.committed != before, let carrier, Carrier.allCases.allSatisfy({ acknowledgementDue[$0] == nil }) {
-            acknowledgementDue[carrier] = .zero
         }
     }
 
@@ -224,13 +250,6 @@ struct Session {
         probe()
     }
 
-    /// The application keeps up (again), or does not.
-    mutating func setPaused(_ paused: Bool) {
-        guard paused != isPaused else { return }
-        isPaused = paused
-        if let carrier, inbound.stream != nil { acknowledgementDue[carrier] = .zero }
-    }
-
     mutating func handleTimeout(now: Instant) {
         for kind in Carrier.allCases {
             guard let at = doubtAt(kind), now >= at else { continue }
@@ -238,7 +257,8 @@ struct Session {
         }
         for kind in [Carrier.relay, .mesh] where self[kind].isOpen {
             guard let at = self[kind].retransmissionAt, now >= at else { continue }
-            self[kind].sendAgain(from: outbound.received)
+            self[kind].sendAgain()
+            rewind(kind)
             if carrier == kind { wantsPing.insert(CarrierSet(kind)) }
         }
         for kind in Carrier.allCases { self[kind].handleTimeout(now: now) }
@@ -258,16 +278,21 @@ struct Session {
             isGone = true
             events.append(.gone)
         }
+        handleDeadlines(now: now)
     }
 
     // MARK: What goes out
 
-    mutating func pollEvent() -> Event? { events.popFirst() }
+    mutating func pollEvent() -> Event? {
+        // What is to be noted is known when it is known what the owner took.
+        if events.isEmpty { noteAdvances() }
+        return events.popFirst()
+    }
 
     /// When `handleTimeout` has to be called, or a delayed acknowledgement goes out.
     var nextTimeout: Instant? {
-        var next: Instant?
-        for kind in Carrier.allCases where self[kind].isOpen { next = .earlier(next, acknowledgementDue[kind]) }
+        var next = nextDeadline
+        for kind in Carrier.allCases where self[kind].isOpen { next = .earlier(next, acknowledgements.due(on: kind)) }
         for kind in Carrier.allCases where self[kind].isOpen {
             if kind != .connection { next = .earlier(next, self[kind].retransmissionAt) }
             next = .earlier(next, .earlier(doubtAt(kind), nextPing(on: kind)))
@@ -294,14 +319,9 @@ struct Session {
         if carrier == kind {
             while packet.count < Outbound.fragmentSize, !asides.isEmpty { asides.removeFirst().write(to: &packet) }
         }
-        let highest = appendData(to: &packet, on: kind, room: room)
-        if let due = acknowledgementDue[kind], due <= now || !packet.isEmpty,
-            let acknowledgement = inbound.acknowledgement(isPaused: isPaused)
-        {
-            acknowledgementDue[kind] = nil
-            Frame.acknowledgement(acknowledgement).write(to: &packet)
-        }
-        if let highest { self[kind].sentData(highest: highest, now: now) }
+        let flight = appendData(to: &packet, on: kind, room: room)
+        appendAcknowledgements(to: &packet, on: kind, now: now)
+        if let flight { self[kind].sentData(flight, now: now) }
         if packet.isEmpty { return nil }
         return packet
     }
@@ -313,9 +333,24 @@ struct Session {
         return packet
     }
 
+    /// A packet that says that there is no conversation, after all that there was to acknowledge. What was handed on counts as
+    /// noted: there will be no run that asks for it again.
+    func lastPacket(refusing reason: UInt8) -> [UInt8] {
+        var packet: [UInt8] = []
+        for inbound in inbounds {
+            guard let acknowledgement = inbound.lastAcknowledgement(knowsLanes: knowsLanes == true),
+                inbound.lane == .plain || knowsLanes == true,
+                packet.count + acknowledgement.size <= configuration.largestPacket
+            else { continue }
+            Frame.acknowledgement(acknowledgement).write(to: &packet)
+        }
+        Frame.refused(reason: reason).write(to: &packet)
+        return packet
+    }
+
     // MARK: Inside
 
-    private subscript(kind: Carrier) -> PathState {
+    subscript(kind: Carrier) -> PathState {
         _read {
             switch kind {
             case .connection: yield connection
@@ -324,6 +359,7 @@ struct Session {
             }
         }
         _modify {
+            // In place: what is under way is not to be copied for each packet.
             switch kind {
             case .connection: yield &connection
             case .relay: yield &relay
@@ -335,20 +371,29 @@ struct Session {
     private mutating func receive(_ frame: Frame, on kind: Carrier, now: Instant) {
         switch frame {
         case .data(let data):
-            for message in inbound.receive(data) { events.append(.message(message, path: path(of: kind))) }
-            let delay = kind == .connection ? .zero : configuration.relayAcknowledgementDelay
-            acknowledgementDue[kind] = min(acknowledgementDue[kind] ?? .distantFuture, now + delay)
+            receive(data, by: path(of: kind), now: now)
+            acknowledgements.add(data.lane, on: kind, at: now + acknowledgementDelay(on: kind))
         case .acknowledgement(let acknowledgement):
-            for number in outbound.acknowledge(acknowledgement) { events.append(.delivered(number)) }
-            guard acknowledgement.stream == outbound.stream else { return }
-            for carrier in Carrier.allCases {
-                self[carrier].acknowledged(before: outbound.received, isMeasured: carrier == kind, now: now)
+            guard acknowledge(acknowledgement) else { return }
+            noteProgress(by: kind, now: now)
+        case .confirmed(let lane, let stream, let base):
+            if inbounds[lane.index].stream == stream { inbounds[lane.index].confirm(base: base) }
+        case .bytes(let piece):
+            if receive(piece, now: now) {
+                acknowledgements.add(stream: piece.id, on: kind, at: now + acknowledgementDelay(on: kind))
             }
-            if kind == .connection { clearSuspicion(now: now) }
+        case .credit(let id, let received, let limit):
+            guard takeCredit(id, received: received, limit: limit) else { return }
+            noteProgress(by: kind, now: now)
+        case .refused(let reason):
+            events.append(.refused(reason == 2 ? .kicked : reason == 3 ? .blocked : .notAdmitted))
         case .ping(let id):
             if pongs.count < 16 { pongs.append((kind, id)) }
             // With the pong goes how far we are: an acknowledgement that opened the window may have been lost.
-            if inbound.stream != nil { acknowledgementDue[kind] = now }
+            for inbound in inbounds where inbound.stream != nil {
+                acknowledgements.add(inbound.lane, on: kind, at: now)
+            }
+            for stream in streams { acknowledgements.add(stream: stream.id, on: kind, at: now) }
         case .pong(let id):
             if self[kind].pong(id: id, now: now), kind == .connection { clearSuspicion(now: now) }
         case .bye:
@@ -359,6 +404,19 @@ struct Session {
             // The engine's.
             break
         }
+    }
+
+    private func acknowledgementDelay(on kind: Carrier) -> Duration {
+        kind == .connection ? .zero : configuration.relayAcknowledgementDelay
+    }
+
+    /// Something of ours has come that had not.
+    private mutating func noteProgress(by kind: Carrier, now: Instant) {
+        for carrier in Carrier.allCases where self[carrier].packetsInFlight > 0 {
+            let arrivals = self[carrier].arrivals(has)
+            self[carrier].arrived(arrivals, isMeasured: carrier == kind, now: now)
+        }
+        if kind == .connection { clearSuspicion(now: now) }
     }
 
     private mutating func clearSuspicion(now: Instant) {
@@ -392,23 +450,6 @@ struct Session {
         events.append(.pathChanged(path, rtt: rtt))
     }
 
-    private mutating func appendData(to packet: inout [UInt8], on kind: Carrier, room: Int) -> UInt64? {
-        guard carrier == kind, room > 0 else { return nil }
-        if kind != .connection, self[kind].packetsInFlight >= configuration.relayWindow { return nil }
-        let limit = min(configuration.largestPacket, room)
-        var cursor = max(self[kind].cursor, outbound.received)
-        var highest: UInt64?
-        while outbound.isInWindow(cursor), let fragment = outbound.fragment(cursor) {
-            let size = Frame.overhead + DataFrame.headerSize + fragment.payload.count
-            guard highest == nil || packet.count + size <= limit else { break }
-            Frame.data(fragment).write(to: &packet)
-            highest = cursor
-            cursor += 1
-        }
-        self[kind].cursor = cursor
-        return highest
-    }
-
     private func nextPing(on kind: Carrier) -> Instant? {
         guard self[kind].isOpen else { return nil }
         guard let last = self[kind].lastPing else { return .zero }
@@ -420,7 +461,7 @@ struct Session {
             } else {
                 // While nothing is owed there, ICE's own checks keep watch over a peer connection.
                 interval =
-                    isUp && outbound.isEmpty ? configuration.idlePingInterval : configuration.directPingInterval
+                    isUp && !isOwed ? configuration.idlePingInterval : configuration.directPingInterval
             }
         case .relay, .mesh:
             if carrier != kind, !self[kind].isSuspect {
@@ -432,7 +473,7 @@ struct Session {
         }
         // Anything heard says as much as an answer would; but while we wait for an acknowledgement, which a pong brings
         // along, only an answer will do.
-        guard isUp, outbound.isEmpty else { return last + interval }
+        guard isUp, !isOwed else { return last + interval }
         return max(last, self[kind].lastHeard ?? last) + interval
     }
 
@@ -450,41 +491,4 @@ struct Session {
         let at = lastHeard + configuration.quietAfter
         return probedAt.map { max(at, $0 + configuration.suspectPingInterval) } ?? at
     }
-}
-
-/// How a session behaves.
-public struct SessionConfiguration: Sendable {
-    /// The largest message, in bytes. A larger one is refused by the sender and passed over by the receiver.
-    public var largestMessage = 1 << 20
-    /// The most bytes that wait for acknowledgement by one member.
-    public var largestBacklog = 64 << 20
-    /// How many bytes of frames are put in one packet. With 12 KiB an envelope is 16 KiB of base64.
-    public var largestPacket = 12 * 1024
-    /// How many packets with data may be under way through the relay: fewer than the inbox has slots.
-    public var relayWindow = 24
-    /// How long an acknowledgement waits for company on the relay path.
-    public var relayAcknowledgementDelay: Duration = .milliseconds(8)
-    /// How often a direct path is asked whether it lives while something is owed there.
-    public var directPingInterval: Duration = .seconds(2)
-    /// How often it is asked while nothing is.
-    public var idlePingInterval: Duration = .seconds(15)
-    /// How often a direct path under suspicion is asked.
-    public var suspectPingInterval: Duration = .milliseconds(500)
-    /// How often the relay path is asked while messages go through it.
-    public var relayPingInterval: Duration = .seconds(5)
-    /// How often the relay path is asked while messages go the direct way.
-    public var spareRelayPingInterval: Duration = .seconds(60)
-    /// A member of whom nothing came for this long is away.
-    public var awayAfter: Duration = .seconds(20)
-    /// A member that is directly connected, and of whom nothing came for this long, is asked by every path. ICE's checks of a path
-    /// that was silent for 2 s have been answered by then.
-    public var quietAfter: Duration = .milliseconds(2_500)
-    /// The same member is away when nothing came for this long: four questions by each path later, within 5 s of its end.
-    public var directAwayAfter: Duration = .milliseconds(4_500)
-    /// A member whose session did not answer for this long is away, whatever ICE hears of its machine.
-    public var speechlessAfter: Duration = .seconds(40)
-    /// A member of whom nothing came for this long counts as gone: it may have left without being heard.
-    public var goneAfter: Duration = .seconds(60)
-
-    public init() {}
 }

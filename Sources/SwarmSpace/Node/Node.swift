@@ -33,6 +33,10 @@ final class Node: GraphBackend {
     private var isDraining = false
     private var mustDrainAgain = false
     private var isPaused = false
+    /// Who waits to know what becomes of a message.
+    var receipts = Receipts()
+    /// Who waits for requests and byte streams.
+    private(set) lazy var exchanges = Exchanges(node: self)
     /// The end has begun.
     private var leaving: EventLoopPromise<Void>?
     private var hasSaidGoodBye = false
@@ -67,6 +71,9 @@ final class Node: GraphBackend {
         settings.usesLocalNetwork = configuration.usesLocalNetwork
         settings.usesDHT = configuration.usesDHT
         settings.mail.isUsed = configuration.usesMail
+        settings.admits = configuration.admits
+        settings.accepts = configuration.accepts
+        settings.session.rateLimit = configuration.rateLimit
         let now = Instant(eventLoop.now)
         engine = SwarmEngine(
             configuration: settings, topic: topic, identity: kept.identity, certificate: certificate, entropy: .system,
@@ -311,6 +318,10 @@ final class Node: GraphBackend {
             while let (group, payload) = engine.pollAnnouncement() { multicast?.send(payload, to: group) }
             if let writer, !writer.isBusy, let batch = engine.pollStorage() { writer.write(batch) }
             while let event = engine.pollEvent() { publish(event) }
+            while let exchange = engine.pollExchange() {
+                exchanges.take(exchange)
+                mustDrainAgain = true
+            }
             while let change = engine.pollGraphChange() { watchers.changed(change.soul, change.key) }
         }
         port.flush()
@@ -338,6 +349,9 @@ final class Node: GraphBackend {
         switch event {
         case .discovered(let peer, _), .peer(let peer, _, _): present.insert(peer)
         case .left(let peer): present.remove(peer)
+        case .delivered(let peer, let number): receipts.settle(peer, number, .delivered)
+        case .expired(let peer, let number): receipts.settle(peer, number, .expired)
+        case .rejected(let peer, let number, let reason): receipts.settle(peer, number, .rejected(reason))
         default: break
         }
         guard mailbox.append(event), !isPaused else { return }
@@ -444,6 +458,8 @@ final class Node: GraphBackend {
     private func finish() {
         isOver = true
         watchers.close()
+        receipts.close()
+        exchanges.close()
         timer?.cancel()
         turnStreams?.closeAll()
         multicast?.close()

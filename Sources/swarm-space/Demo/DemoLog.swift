@@ -73,7 +73,7 @@ final class DemoLog: Sendable {
                 contents.delivered[DemoPair(sender: receiver, receiver: member), default: 0] += 1
             case .away(let peer), .left(let peer):
                 if let pair = pair(peer) { contents.path[pair] = nil }
-            case .message, .stored, .state, .warning: break
+            case .message, .stored, .expired, .rejected, .state, .warning: break
             }
         }
     }

@@ -53,6 +53,8 @@ actor ChatConsole: JoinConsole {
             note(printable(message))
         case .stored(let peer, _):
             note("\(label(peer)) is away, and will find it waiting")
+        case .expired(let peer, _): note("a message to \(label(peer)) came too late")
+        case .rejected(let peer, _, _): note("\(label(peer)) does not take messages of yours")
         case .discovered, .delivered, .state:
             break
         }

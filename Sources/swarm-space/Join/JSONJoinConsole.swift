@@ -7,6 +7,13 @@ import SwarmSpace
 struct JSONJoinConsole: JoinConsole {
     let swarm: Swarm
     let output: ConsoleOutput
+    private let exchanges: JSONExchanges
+
+    init(swarm: Swarm, output: ConsoleOutput) {
+        self.swarm = swarm
+        self.output = output
+        exchanges = JSONExchanges(swarm: swarm, output: output)
+    }
 
     func begin() {
         write(["event": "joined", "self": .string("\(swarm.peerID)"), "infohash": .string("\(swarm.infoHash)")])
@@ -38,7 +45,10 @@ struct JSONJoinConsole: JoinConsole {
 
     private func perform(_ instruction: JoinInstruction) async throws -> Bool {
         switch instruction {
-        case .send(let text, let peer): try await swarm.send(text, to: peer)
+        case .send(let text, let peer, let options):
+            try await swarm.send(
+                text, to: peer, priority: options.priority, ordered: options.isOrdered,
+                deadline: options.lifetime.map { .now + $0 })
         case .broadcast(let text): try await swarm.broadcast(text)
         case .put(let soul, let key, let value): try await swarm.put(soul: soul, key: key, value: value)
         case .watch(let soul): try await swarm.watch(soul: soul)
@@ -49,6 +59,16 @@ struct JSONJoinConsole: JoinConsole {
             write(["event": "peers", "peers": .array(peers)])
         case .block(let path, let peer): try await swarm.block(path, peer)
         case .unblock(let path, let peer): try await swarm.unblock(path, peer)
+        case .stream(let file, let peer, let name, let priority):
+            try await exchanges.send(file, to: peer, name: name, priority)
+        case .accept(let file, let name): try await exchanges.accept(file, name: name)
+        case .request(let action, let text, let peer, let timeout):
+            exchanges.request(action, text, of: peer, timeout: timeout)
+        case .handle(let action): try await exchanges.handle(action)
+        case .respond(let id, let text): exchanges.respond(id, text)
+        case .kick(let peer): try await swarm.kick(peer)
+        case .blockMember(let peer): try await swarm.block(peer)
+        case .unblockMember(let peer): try await swarm.unblock(peer)
         case .leave: return false
         }
         return true
@@ -82,6 +102,13 @@ extension SwarmEvent {
             ["event": "stored", "to": .string("\(peer)"), "seq": .number(Double(sequence))]
         case .away(let peer):
             ["event": "away", "peer": .string("\(peer)")]
+        case .expired(let peer, let sequence):
+            ["event": "expired", "to": .string("\(peer)"), "seq": .number(Double(sequence))]
+        case .rejected(let peer, let sequence, let reason):
+            [
+                "event": "rejected", "to": .string("\(peer)"), "seq": .number(Double(sequence)),
+                "reason": .string("\(reason)"),
+            ]
         case .left(let peer):
             ["event": "left", "peer": .string("\(peer)")]
         case .state(let soul, let key, let value):

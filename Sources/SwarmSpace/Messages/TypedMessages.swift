@@ -7,8 +7,12 @@ extension Swarm {
     ///
     /// - Throws: as `send(_:to:)`, and when the value cannot be encoded.
     @discardableResult
-    public func send(_ value: some Encodable & Sendable, to peer: PeerID) throws(SwarmError) -> UInt64 {
-        try send(MessageContent(encoding: value), to: peer)
+    public func send(
+        _ value: some Encodable & Sendable, to peer: PeerID, priority: MessagePriority = .normal, ordered: Bool = true,
+        deadline: ContinuousClock.Instant? = nil
+    ) throws(SwarmError) -> Receipt {
+        try send(
+            MessageContent(encoding: value), to: peer, priority: priority, ordered: ordered, deadline: deadline)
     }
 
     /// Sends a value to every member that is here.
