@@ -54,7 +54,8 @@ import Testing
             let paths = engine.roster.first { !$0.isAway }?.paths ?? []
             #expect(paths.first?.path == .direct && paths.first?.isInUse == true)
             #expect(paths.contains { $0.path == .relay })
-            #expect(paths.allSatisfy { $0.roundTrip.map { $0 > .milliseconds(40) && $0 < .milliseconds(80) } == true })
+            // A path through a third member is twice as long.
+            #expect(paths.allSatisfy { $0.roundTrip.map { $0 > .milliseconds(40) && $0 < .milliseconds(110) } == true })
         }
         swarm.run(for: .seconds(60))
         #expect(lines.containing("has lost 2").count == 2)
