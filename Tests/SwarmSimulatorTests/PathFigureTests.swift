@@ -7,7 +7,7 @@ import Testing
 @Suite struct PathFigureTests {
     private func trials(_ event: PathFigures.Event) throws -> [PathFigures] {
         defer { swarm_virtual_clock_set(-1) }
-        return try (1...8).map { seed in
+        return try (1...4).map { seed in
             try #require(PathFigures.trial(event, seed: seed) { swarm_virtual_clock_set($0) })
         }
     }

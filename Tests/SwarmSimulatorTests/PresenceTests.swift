@@ -35,7 +35,7 @@ import Testing
         return swarm
     }
 
-    @Test(arguments: 1...6 as ClosedRange<UInt64>) func oneThatCrashesIsNoticedWithinFiveSeconds(seed: UInt64) throws {
+    @Test(arguments: 1...4 as ClosedRange<UInt64>) func oneThatCrashesIsNoticedWithinFiveSeconds(seed: UInt64) throws {
         defer { swarm_virtual_clock_set(-1) }
         let lines = Lines()
         let swarm = try meeting(seed: seed, lines: lines)
@@ -54,8 +54,8 @@ import Testing
             let paths = engine.roster.first { !$0.isAway }?.paths ?? []
             #expect(paths.first?.path == .direct && paths.first?.isInUse == true)
             #expect(paths.contains { $0.path == .relay })
-            // A path through a third member is twice as long.
-            #expect(paths.allSatisfy { $0.roundTrip.map { $0 > .milliseconds(40) && $0 < .milliseconds(110) } == true })
+            // There and back over both accesses, 12 ms each.
+            #expect(paths.first?.roundTrip.map { $0 >= .milliseconds(48) && $0 < .milliseconds(60) } == true)
         }
         swarm.run(for: .seconds(60))
         #expect(lines.containing("has lost 2").count == 2)
@@ -73,7 +73,7 @@ import Testing
         #expect(noticed != nil, "seed \(seed)")
     }
 
-    @Test(arguments: 1...4 as ClosedRange<UInt64>) func lossIsNoAbsence(seed: UInt64) throws {
+    @Test(arguments: 1...2 as ClosedRange<UInt64>) func lossIsNoAbsence(seed: UInt64) throws {
         defer { swarm_virtual_clock_set(-1) }
         let lines = Lines()
         let swarm = try meeting(seed: seed, lines: lines)
@@ -81,11 +81,11 @@ import Testing
         // 30 % of what goes from one to another: half of it on each access.
         bad.loss = 0.163
         for member in swarm.members { swarm.setLink(of: member, bad) }
-        swarm.run(for: .seconds(300))
+        swarm.run(for: .seconds(150))
         #expect(lines.containing("hears nothing of").isEmpty, "seed \(seed)")
     }
 
-    @Test(arguments: 1...4 as ClosedRange<UInt64>) func aCutOfFourSecondsIsNoAbsence(seed: UInt64) throws {
+    @Test(arguments: 1...2 as ClosedRange<UInt64>) func aCutOfFourSecondsIsNoAbsence(seed: UInt64) throws {
         defer { swarm_virtual_clock_set(-1) }
         let lines = Lines()
         let swarm = try meeting(seed: seed, lines: lines)
