@@ -96,7 +96,7 @@ public enum GunQuery: Equatable, Sendable {
 
     init(_ json: JSONValue) {
         if let souls = json["#"]?.object.flatMap({ Lex($0) }) {
-            self = Lex(ofKeys: json["."]).map { .souls(souls, keys: $0, limit: json["%"]?.number) } ?? .nothing
+            self = Lex(ofKeys: json["."]).map { .souls(souls, keys: $0, limit: Self.limit(json["%"])) } ?? .nothing
             return
         }
         guard let soul = json["#"]?.text.flatMap({ Soul($0) }) else {
@@ -106,7 +106,7 @@ public enum GunQuery: Equatable, Sendable {
         switch json["."] {
         case nil, .null: self = .node(soul)
         case .text(let text): self = text.isEmpty ? .node(soul) : Key(text).map { .key(soul, $0) } ?? .nothing
-        case .object(let object): self = Lex(object).map { .keys(soul, $0, limit: json["%"]?.number) } ?? .nothing
+        case .object(let object): self = Lex(object).map { .keys(soul, $0, limit: Self.limit(json["%"])) } ?? .nothing
         default: self = .nothing
         }
     }
@@ -143,6 +143,12 @@ public enum GunQuery: Equatable, Sendable {
         case .nothing: output.append(contentsOf: "\"\"".utf8)
         }
         output.append(UInt8(ascii: "}"))
+    }
+
+    /// A number beyond all numbers is no limit, and cannot be written.
+    private static func limit(_ json: JSONValue?) -> Double? {
+        guard let number = json?.number else { return nil }
+        return number.isFinite ? number : number > 0 ? nil : 0
     }
 
     private static func serialize(limit: Double?, into output: inout [UInt8]) {
