@@ -36,7 +36,7 @@ async def acquainted(tmp_path: Path, processes: list, *options: str) -> tuple[Su
     # Prekeys are given as soon as a session is up, each kept on disk first.
     await asyncio.gather(bob.send(alice, "hello"), alice.message(bob, "hello"), bob.log.wait("delivered", to=alice.id))
     await gone(bob)
-    await alice.log.wait("left", peer=bob.id, timeout=40)
+    await alice.log.wait("away", peer=bob.id, timeout=40)
     return supernode, alice, bob
 
 

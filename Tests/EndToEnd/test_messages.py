@@ -81,7 +81,7 @@ async def test_what_is_too_late_expires_and_never_arrives(supernode: Supernode, 
     await all_meet([alice, bob])
     bob.signal(signal.SIGKILL)
     await bob.exit_status(5)
-    await alice.log.wait("left", peer=bob.id, timeout=40)
+    await alice.log.wait("away", peer=bob.id, timeout=40)
     since = alice.log.mark()
     await alice.command(cmd="send", to=bob.id, text="before")
     await alice.command(cmd="send", to=bob.id, text="too late", deadline_ms=300)
