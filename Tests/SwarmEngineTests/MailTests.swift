@@ -10,10 +10,13 @@ import Testing
 
 /// Mail for members that are away: whole engines, a relay and their disks.
 @Suite struct MailTests {
-    private func swarm(seed: UInt64, paths: Set<PathKind> = [.relay]) -> VirtualSwarm {
+    private func swarm(
+        seed: UInt64, paths: Set<PathKind> = [.relay], lifetime: Duration = MailConfiguration().lifetime
+    ) -> VirtualSwarm {
         VirtualSwarm(seed: seed) {
             $0.isDurable = true
             $0.paths = paths
+            $0.mail.lifetime = lifetime
         }
     }
 
@@ -87,6 +90,20 @@ import Testing
         after.restore(bob.store.map { ($0.key, $0.value) })
         #expect(after.pair(id) == nil)
         #expect(after.count >= 32)
+    }
+
+    /// A last resort is destroyed when its time is over, though nobody asks for another.
+    @Test func lastResortsGoWithTime() throws {
+        let swarm = swarm(seed: 6, lifetime: .seconds(300))
+        let bob = try swarm.addNode(name: "bob")
+        let alice = try swarm.addNode(name: "alice")
+        swarm.run(for: .seconds(10))
+        func lastResorts() -> Int { bob.store.count { $0.key.hasPrefix("prekey/") && $0.value.first == 1 } }
+        #expect(lastResorts() == 1)
+        swarm.crash(alice)
+        swarm.run(for: .seconds(250))
+        #expect(lastResorts() == 1)
+        #expect(swarm.run(within: .seconds(120)) { lastResorts() == 0 } != nil)
     }
 
     @Test func largeMessagesTakeManyItems() throws {

@@ -7,8 +7,10 @@ extension SwarmEngine {
     /// How long a sender that is away waits for what else has come, before it is told.
     private static let acknowledgementDelay = Duration.seconds(1)
 
-    /// Follows our souls of this week and the last, and lets go of older ones.
+    /// Follows our souls of this week and the last, and lets go of older ones, and of the keys that opened what was in them.
     mutating func followMail(now: Instant) {
+        prekeys.expire(wall: milliseconds(now))
+        keepPrekeys()
         guard usesMail else { return }
         let weeks = [week(now) - 1, week(now)]
         for week in weeks where mailSouls[week] == nil {
