@@ -21,7 +21,7 @@ extension SwarmEngine {
     public var load: EngineLoad {
         EngineLoad(
             members: members.count, connections: connections.count, keys: sessionKeys.count,
-            unacknowledgedBytes: members.values.reduce(0) { $0 + $1.session.outbound.bytes },
+            unacknowledgedBytes: members.values.reduce(0) { $0 + $1.session.backlog },
             unpolled: transmits.count + events.count + pendingWrites.count + linkProbes.count,
             presenceRecords: seenPresence.count)
     }
