@@ -4,10 +4,12 @@ import SwarmBase
 extension SwarmEngine {
     /// Takes what a member's packet says of keys.
     mutating func takeRekeying(_ frames: [Frame], from member: Member, now: Instant) {
+        var isDue = false
         for case .rekeying(let frame) in frames {
             do throws(Refusal) { try member.cipher?.receive(frame, now: now) } catch { refuse(error) }
+            isDue = true
         }
-        runRekeying(with: member, now: now)
+        if isDue { runRekeying(with: member, now: now) }
     }
 
     /// Does what is due, and has the session say what there is to be said.

@@ -91,7 +91,10 @@ extension SwarmEngine {
             let member = members[peer], member.cipher != nil
         else { throw .notForUs }
         if member.blocked.contains(path) { return }
+        let epoch = member.cipher?.epoch
         guard let packet = try member.cipher?.open(envelope, now: now) else { throw .notForUs }
+        // What it is sealed with may say that the other has gone to the next keys, or has lost them.
+        if member.cipher?.epoch != epoch { runRekeying(with: member, now: now) }
         let frames = try Frame.parse(packet)
         takeRekeying(frames, from: member, now: now)
         takePrekeys(frames, from: member, now: now)

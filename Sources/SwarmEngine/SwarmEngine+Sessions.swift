@@ -126,7 +126,6 @@ extension SwarmEngine {
                 member.standing = .here
                 if member.cipher?.epoch == 0 { member.cipher?.begin(now: now) }
                 runRekeying(with: member, now: now)
-                runMail(with: member, now: now)
                 updateKeptMail(now: now)
                 wake(member, now: now)
                 member.negotiation.hurry(now: now)

@@ -87,7 +87,10 @@ public struct SwarmEngine: ~Copyable {
     var presenceSouls: [Int: String] = [:]
     var inboxSouls: [Int: String] = [:]
     let startedAt: Instant
+
     // Mail.
+    /// Whether mail is left and taken. It goes where messages may go beside direct connections.
+    let usesMail: Bool
     var prekeys: OwnPrekeys
     /// Our own souls, by week.
     var mailSouls: [Int: Soul] = [:]
@@ -147,6 +150,7 @@ public struct SwarmEngine: ~Copyable {
         lan = LANPlane(
             isUsed: configuration.usesLocalNetwork && configuration.usesConnections, entropy: self.entropy.fork())
         seenSignals = SeenSignals()
+        usesMail = configuration.mail.isUsed && !configuration.paths.isDisjoint(with: [.relay, .mesh])
         prekeys = OwnPrekeys(configuration: configuration.mail)
         ownTag = topic.tag(of: identity.peerID)
         presenceAt = now

@@ -5,9 +5,6 @@ extension SwarmEngine {
     private static let stockInterval = Duration.seconds(10)
     private static let giveInterval = Duration.seconds(5)
 
-    /// Whether mail is left and taken. It goes where messages may go beside direct connections.
-    var usesMail: Bool { configuration.mail.isUsed && !configuration.paths.isDisjoint(with: [.relay, .mesh]) }
-
     /// Says how many keys of a member we hold, while it has to give some.
     mutating func sayStock(to member: Member, now: Instant) {
         guard let at = member.mail.stockAt, now >= at else { return }
