@@ -62,7 +62,7 @@ extension SwarmEngine {
                 graphChanges.append((change.record.soul, change.record.key))
             }
         }
-        while let put = gun.pollStored() { mailStored(put) }
+        while let (put, peer) = gun.pollStored() { mailStored(put, for: peer) }
         sendGraph(now: now)
     }
 

@@ -199,7 +199,7 @@ import Testing
             ("zzz/ack", changed), ("zzz/4", item), ("zzz", item), ("/00000001", item), ("a/b/c", item),
         ] {
             swarm.act(alice) { engine in
-                _ = engine.gun.leave(bytes.base64URL, key: key, of: soul, state: state, now: swarm.now)
+                _ = engine.gun.leave(bytes.base64URL, for: bob.id, key: key, of: soul, state: state, now: swarm.now)
             }
         }
         swarm.run(for: .seconds(2))

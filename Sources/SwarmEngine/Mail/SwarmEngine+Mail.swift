@@ -11,9 +11,11 @@ extension SwarmEngine {
         var messages: [UInt64]
     }
 
-    static func week(day: Int) -> Int { day / 7 }
+    /// The weeks since 1970.
+    func week(_ now: Instant) -> Int { day(now) / 7 }
 
-    func week(_ now: Instant) -> Int { Self.week(day: day(now)) }
+    /// The weeks whose mail is read and kept.
+    func mailWeeks(_ now: Instant) -> [Int] { [week(now) - 1, week(now)] }
 
     func mailSoul(of peer: PeerID, week: Int) -> Soul? { Soul(topic.mailSoul(of: peer, week: week)) }
 
@@ -105,25 +107,27 @@ extension SwarmEngine {
 
     /// Puts an item where its recipient looks for it.
     mutating func leave(_ mail: MailToLeave, for member: Member, now: Instant) {
-        guard let put = put(mail.item, key: mail.key, of: mail.soul, now: now) else { return }
+        guard let put = put(mail.item, for: member.peer, key: mail.key, of: mail.soul, now: now) else { return }
         if member.mail.absentSince != nil { member.mail.underWay.append((put, mail.messages, false)) }
     }
 
-    private mutating func put(_ item: [UInt8], key: String, of soul: Soul, now: Instant) -> PutID? {
+    private mutating func put(
+        _ item: [UInt8], for peer: PeerID, key: String, of soul: Soul, now: Instant
+    ) -> PutID? {
         gun.leave(
-            item.base64URL, key: key, of: soul, state: mailClock.next(wall: wall(now) - RelaySlots.stateLag), now: now)
+            item.base64URL, for: peer, key: key, of: soul,
+            state: mailClock.next(wall: wall(now) - RelaySlots.stateLag), now: now)
     }
 
-    /// A relay has acknowledged a put: the messages of which it has everything are stored.
-    mutating func mailStored(_ put: PutID) {
-        for member in everybody {
-            guard let index = member.mail.underWay.firstIndex(where: { $0.put == put }) else { continue }
-            member.mail.underWay[index].isStored = true
-            while let first = member.mail.underWay.first, first.isStored {
-                member.mail.underWay.removeFirst()
-                for message in first.messages { events.append(.stored(to: member.peer, sequence: message)) }
-            }
+    /// A relay has acknowledged an item for a member: the messages of which it has everything are stored.
+    mutating func mailStored(_ put: PutID, for peer: PeerID) {
+        guard let member = members[peer], let index = member.mail.underWay.firstIndex(where: { $0.put == put }) else {
             return
+        }
+        member.mail.underWay[index].isStored = true
+        while let first = member.mail.underWay.first, first.isStored {
+            member.mail.underWay.removeFirst()
+            for message in first.messages { events.append(.stored(to: peer, sequence: message)) }
         }
     }
 
@@ -135,7 +139,7 @@ extension SwarmEngine {
             let soul = mailSoul(of: member.peer, week: week(now)),
             let item = sealed(packet, to: prekey, of: member, now: now)
         else { return }
-        _ = put(item, key: MailInbox.key(tag, .acknowledgement), of: soul, now: now)
+        _ = put(item, for: member.peer, key: MailInbox.key(tag, .acknowledgement), of: soul, now: now)
         drainGun(now: now)
     }
 

@@ -14,7 +14,7 @@ extension SwarmEngine {
         var wanted: Set<Soul> = []
         for recipient in members.keys.sorted().prefix(Self.mostRecipients)
         where isKeeper(of: recipient, among: present) {
-            for week in [week(now) - 1, week(now)] { mailSoul(of: recipient, week: week).map { _ = wanted.insert($0) } }
+            wanted.formUnion(mailWeeks(now).compactMap { mailSoul(of: recipient, week: $0) })
         }
         for soul in wanted.subtracting(keptMail) { gun.follow(soul, now: now) }
         for soul in keptMail.subtracting(wanted) { gun.unfollow(soul, now: now) }
@@ -28,8 +28,11 @@ extension SwarmEngine {
 
     private func isKeeper(of recipient: PeerID, among present: [PeerID]) -> Bool {
         let own = Self.rank(peerID, for: recipient)
-        let better = present.count { $0 != recipient && Self.rank($0, for: recipient).lexicographicallyPrecedes(own) }
-        return better < configuration.mail.keepers
+        // Most are not: no more is hashed than it takes to know.
+        let better = present.lazy.filter {
+            $0 != recipient && Self.rank($0, for: recipient).lexicographicallyPrecedes(own)
+        }
+        return better.prefix(configuration.mail.keepers).count < configuration.mail.keepers
     }
 
     private static func rank(_ keeper: PeerID, for recipient: PeerID) -> [UInt8] {

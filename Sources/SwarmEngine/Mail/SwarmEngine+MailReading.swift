@@ -12,7 +12,7 @@ extension SwarmEngine {
         prekeys.expire(wall: milliseconds(now))
         keepPrekeys()
         guard usesMail else { return }
-        let weeks = [week(now) - 1, week(now)]
+        let weeks = mailWeeks(now)
         for week in weeks where mailSouls[week] == nil {
             guard let soul = mailSoul(of: peerID, week: week) else { continue }
             mailSouls[week] = soul
@@ -126,9 +126,10 @@ extension SwarmEngine {
 
     /// What was sent before the sender began anew is void: it would come after what follows it.
     private func check(_ frames: [Frame], of item: MailItem, from member: Member) throws(Refusal) {
-        for present in member.session.supersededStreams(by: frames) {
-            if let since = member.mail.since[present], item.timestamp <= since { throw .replayed }
+        guard let present = member.session.supersededStream(by: frames), let since = member.mail.since[present] else {
+            return
         }
+        if item.timestamp <= since { throw .replayed }
     }
 
     /// Notes when a stream was first heard of.

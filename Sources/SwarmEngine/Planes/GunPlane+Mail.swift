@@ -4,17 +4,19 @@ import SwarmBase
 
 /// Mail as the graph carries it: durable records of souls that members may have too.
 extension GunPlane {
-    /// Leaves an item: it is repeated until a relay has it, and goes to the members that follow the soul.
-    mutating func leave(_ text: String, key: String, of soul: Soul, state: Double, now: Instant) -> PutID? {
+    /// Leaves an item for a member: it is repeated until a relay has it, and goes to the members that follow the soul.
+    mutating func leave(
+        _ text: String, for peer: PeerID, key: String, of soul: Soul, state: Double, now: Instant
+    ) -> PutID? {
         guard let key = Key(key) else { return nil }
         let put = client.put(
             soul, [(key, .string(text))], state: state, durable: true, audience: .everybody, now: now)
-        left.insert(put)
+        left[put] = peer
         return put
     }
 
-    /// The next item that a relay has acknowledged.
-    mutating func pollStored() -> PutID? { stored.popFirst() }
+    /// The next item that a relay has acknowledged, and whom it is for.
+    mutating func pollStored() -> (put: PutID, peer: PeerID)? { stored.popFirst() }
 
     /// Sets an item to `null`, in place of what was read and of nothing that was written later.
     mutating func clear(_ address: RecordAddress, after state: Double, now: Instant) {

@@ -22,9 +22,9 @@ package struct GunPlane {
     private var open: Set<Int> = []
     var actions = FIFO<LinkAction>()
     private var entropy: Entropy
-    /// Mail that no relay has acknowledged yet, and what one has.
-    var left: Set<PutID> = []
-    var stored = FIFO<PutID>()
+    /// Mail that no relay has acknowledged yet, and what one has: whom it is for.
+    var left: [PutID: PeerID] = [:]
+    var stored = FIFO<(put: PutID, peer: PeerID)>()
 
     /// - Parameter isKept: whether the shared graph outlives the run: see ``pollStorage()``.
     package init(relays: [String], isKept: Bool = false, entropy: Entropy, now: Instant) {
@@ -142,9 +142,9 @@ package struct GunPlane {
             case .changed(let soul, let key, let value, let state):
                 return Change(record: GunRecord(soul: soul, key: key, value: value, state: state))
             case .acknowledged(let put, _):
-                if left.remove(put) != nil { stored.append(put) }
+                if let peer = left.removeValue(forKey: put) { stored.append((put, peer)) }
             case .superseded(let put), .dropped(let put):
-                left.remove(put)
+                left[put] = nil
             case .refused, .missing: break
             }
         }

@@ -17,8 +17,7 @@ extension Session {
         var bytes: [UInt8] = []
         var messages: [UInt64] = []
         while let fragment = outbound.fragment(sequence) {
-            let size = Frame.overhead + DataFrame.headerSize + fragment.payload.count
-            guard bytes.isEmpty || bytes.count + size <= limit else { break }
+            guard bytes.isEmpty || bytes.count + outbound.size(of: sequence) <= limit else { break }
             Frame.data(fragment).write(to: &bytes)
             if fragment.flags.contains(.last) { messages.append(fragment.message) }
             sequence += 1
@@ -47,11 +46,11 @@ extension Session {
         return true
     }
 
-    /// The streams that taking this would end.
-    func supersededStreams(by frames: [Frame]) -> [UInt64] {
-        guard let present = inbound.stream else { return [] }
+    /// The stream that taking this would end.
+    func supersededStream(by frames: [Frame]) -> UInt64? {
+        guard let present = inbound.stream else { return nil }
         let isOther = frames.contains { if case .data(let data) = $0 { data.stream != present } else { false } }
-        return isOther ? [present] : []
+        return isOther ? present : nil
     }
 
     /// Whether all of it is noted for good, or of a stream that is over.
