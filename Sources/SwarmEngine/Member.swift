@@ -68,6 +68,15 @@ struct Refused: Sendable {
         case notAdmitted = 1
         case kicked = 2
         case blocked = 3
+
+        /// What it is for the messages of one who is refused.
+        var rejection: Rejection {
+            switch self {
+            case .notAdmitted: .notAdmitted
+            case .kicked: .kicked
+            case .blocked: .blocked
+            }
+        }
     }
 
     var reason: Reason

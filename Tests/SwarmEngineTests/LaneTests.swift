@@ -68,7 +68,7 @@ import Testing
         var scheduler = SendScheduler()
         var bytes = [0, 0, 0, 0]
         for _ in 0..<85_000 {
-            guard let rank = scheduler.choose({ _ in true }) else { continue }
+            guard let rank = scheduler.choose({ _ in true })?.rank else { continue }
             bytes[rank] += 1000
             scheduler.sent(1000, rank: rank)
         }

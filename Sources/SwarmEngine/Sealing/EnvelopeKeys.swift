@@ -16,8 +16,6 @@ struct SessionParties: Sendable {
         self.topic = topic
     }
 
-    var own: PeerID { ownIsLower ? lower : higher }
-    var peer: PeerID { ownIsLower ? higher : lower }
     /// Both ids, the lower first.
     var bytes: [UInt8] { lower.rawRepresentation + higher.rawRepresentation }
 }

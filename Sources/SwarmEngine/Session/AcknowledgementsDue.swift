@@ -2,14 +2,14 @@ import SwarmBase
 
 /// What is to be acknowledged, on which path, and when at the latest.
 struct AcknowledgementsDue: Sendable {
-    private var times: [Carrier: Instant] = [:]
+    private var times = CarrierTable<Instant?>(nil)
     /// The lanes of each path, a bit each.
-    private var lanes = CarrierCursors()
+    private var lanes = CarrierTable<UInt64>(0)
     private var streams: [(carrier: Carrier, id: UInt64)] = []
     /// Outcomes of these lanes are to be confirmed, on whichever path something goes next.
     private var confirmations: UInt64 = 0
 
-    var isEmpty: Bool { times.isEmpty }
+    var isEmpty: Bool { Carrier.allCases.allSatisfy { times[$0] == nil } }
 
     func due(on carrier: Carrier) -> Instant? { times[carrier] }
 

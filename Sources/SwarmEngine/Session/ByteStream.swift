@@ -28,7 +28,7 @@ struct SendingDirection: Sendable {
     private(set) var first: UInt64 = 0
     /// Chunks before this have been sent once.
     private var sentBefore: UInt64 = 0
-    var cursors = CarrierCursors()
+    var cursors = CarrierTable<UInt64>(0)
     /// How much was written, and how much of it has come.
     private(set) var written: UInt64 = 0
     private(set) var acknowledged: UInt64 = 0

@@ -24,6 +24,8 @@ struct CarrierTable<Value> {
     }
 }
 
+extension CarrierTable: Sendable where Value: Sendable {}
+
 /// Some of the carriers.
 struct CarrierSet: OptionSet, Sendable {
     let rawValue: UInt8

@@ -171,12 +171,6 @@ enum Frame: Equatable, Sendable {
             self = .forward(to: peer, reader.rest())
         case 9:
             self = .forwarded(reader.rest())
-        case 23:
-            guard let bundle = PrekeyBundle(reading: &reader) else { throw .malformed }
-            self = .prekeys(bundle)
-        case 24:
-            guard let id: UInt32 = reader.integer(), let count: UInt16 = reader.integer() else { throw .malformed }
-            self = .prekeyStock(PrekeyStock(lastResort: PrekeyID(id), oneTime: count))
         case 12:
             guard let number: UInt8 = reader.integer(), let lane = Lane(number: number),
                 let stream: UInt64 = reader.integer(), let base: UInt64 = reader.integer()
@@ -195,6 +189,12 @@ enum Frame: Equatable, Sendable {
         case 15:
             guard let reason: UInt8 = reader.integer() else { throw .malformed }
             self = .refused(reason: reason)
+        case 23:
+            guard let bundle = PrekeyBundle(reading: &reader) else { throw .malformed }
+            self = .prekeys(bundle)
+        case 24:
+            guard let id: UInt32 = reader.integer(), let count: UInt16 = reader.integer() else { throw .malformed }
+            self = .prekeyStock(PrekeyStock(lastResort: PrekeyID(id), oneTime: count))
         default:
             guard let frame = try RekeyFrame(type: type, reading: &reader) else { return nil }
             self = .rekeying(frame)

@@ -2,8 +2,6 @@ import SwarmBase
 
 /// What has come from another member in one lane: puts messages together and hands each on once, in order or as they are whole.
 struct Inbound: Sendable {
-    /// How far ahead of the next expected fragment one is kept, in the lane that every member knows.
-    static let window: UInt16 = 1024
     /// With so many outcomes that the writer has not confirmed nothing more is taken.
     static let mostOutcomes = 1024
 
@@ -51,9 +49,6 @@ struct Inbound: Sendable {
         self.lane = lane
         self.largestMessage = largestMessage
     }
-
-    /// A stream taken up again after a restart: everything before `next` was handed on before.
-    mutating func restore(stream: UInt64, next: UInt64) { restore(InboundNote(stream: stream, next: next)) }
 
     /// A stream taken up again after a restart.
     mutating func restore(_ note: InboundNote) {

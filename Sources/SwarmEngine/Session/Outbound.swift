@@ -53,8 +53,8 @@ struct Outbound: Sendable {
     private(set) var nextMessage: UInt64
     /// Bytes of payload that wait for acknowledgement.
     private(set) var bytes = 0
-    /// The next fragment to be sent on each path.
-    var cursors = CarrierCursors()
+    /// The next fragment to be sent on each path; 0 for the first there is.
+    var cursors = CarrierTable<UInt64>(0)
     private var fragments: Deque<DataFrame> = []
     private(set) var entries: Deque<Entry> = []
     private var deadlines = DeadlineQueue()
@@ -122,12 +122,12 @@ struct Outbound: Sendable {
 
     /// Takes up a stream in which messages were through before others ahead of them: their numbers stay used.
     mutating func fillGap(before sequence: UInt64) {
-        while next < sequence { append(0, Self.placeholder, []) }
+        while next < sequence { append(0, Self.tombstone, []) }
         released = next
     }
 
     /// What stands for a fragment of a message that is over: a reader that has lost what it noted passes over it.
-    private static let placeholder: DataFrame.Flags = [.first, .last, .withdrawn]
+    private static let tombstone: DataFrame.Flags = [.first, .last, .withdrawn]
 
     private mutating func append(_ number: UInt64, _ flags: DataFrame.Flags, _ payload: [UInt8]) {
         fragments.append(
@@ -181,16 +181,13 @@ struct Outbound: Sendable {
         sentBefore = max(sentBefore, sequence + 1)
     }
 
-    /// Whether the peer takes the fragment with this number now.
-    func isInWindow(_ sequence: UInt64) -> Bool { sequence < received + min(window, UInt64(lane.window)) }
-
     /// The peer runs anew: it has what was durable, no more.
     mutating func peerRestarted() {
         received = base
         window = UInt64(lane.window)
         guard !lane.isOrdered else { return }
         for index in fragments.indices where fragments[index].flags.contains(.dropped) {
-            fragments[index].flags = Self.placeholder
+            fragments[index].flags = Self.tombstone
         }
     }
 
@@ -323,28 +320,4 @@ struct Outbound: Sendable {
     ///
     /// - Returns: the messages that will not be handed on.
     func unsettled() -> [UInt64] { entries.filter { !$0.isSettled }.map(\.number) }
-}
-
-/// Where each path stands in what is to be sent: 0 for the beginning.
-struct CarrierCursors: Sendable {
-    private var connection: UInt64 = 0
-    private var relay: UInt64 = 0
-    private var mesh: UInt64 = 0
-
-    subscript(carrier: Carrier) -> UInt64 {
-        get {
-            switch carrier {
-            case .connection: connection
-            case .relay: relay
-            case .mesh: mesh
-            }
-        }
-        set {
-            switch carrier {
-            case .connection: connection = newValue
-            case .relay: relay = newValue
-            case .mesh: mesh = newValue
-            }
-        }
-    }
 }

@@ -7,14 +7,15 @@ struct SendScheduler: Sendable {
     /// The ranks in the order in which ties are broken: the most urgent first.
     private static let order = [2, 1, 0, 3]
 
-    /// The rank that goes next, of those that have something to send.
-    func choose(_ hasSomething: (Int) -> Bool) -> Int? {
-        var best: (rank: Int, start: UInt64)?
-        for rank in Self.order where hasSomething(rank) {
+    /// What goes next, of what each rank has to send.
+    func choose<Flow>(_ next: (_ rank: Int) -> Flow?) -> (rank: Int, flow: Flow)? {
+        var best: (rank: Int, flow: Flow, start: UInt64)?
+        for rank in Self.order {
+            guard let flow = next(rank) else { continue }
             let start = max(virtualTime, finish[rank])
-            if best.map({ start < $0.start }) ?? true { best = (rank, start) }
+            if best.map({ start < $0.start }) ?? true { best = (rank, flow, start) }
         }
-        return best?.rank
+        return best.map { ($0.rank, $0.flow) }
     }
 
     /// So many bytes of a rank have gone.

@@ -62,18 +62,20 @@ extension Session {
         case .open(let id, let limit, let name):
             accept(id, limit: limit, name: name, priority)
         case .finished(let id):
-            guard let index = streams.firstIndex(where: { $0.id == id }) else { return }
+            guard let index = index(ofStream: id) else { return }
             streams[index].sending.finished()
             tell(.streamWritable(id: id))
             forgetIfOver(index)
         case .reset(let id, let code):
-            guard let index = streams.firstIndex(where: { $0.id == id }) else { return }
+            guard let index = index(ofStream: id) else { return }
             streams.remove(at: index)
             tell(.streamEnded(id: id, StreamReset(rawValue: code)))
         }
     }
 
     // MARK: Byte streams
+
+    func index(ofStream id: UInt64) -> Int? { streams.firstIndex { $0.id == id } }
 
     /// Opens a byte stream to the member.
     mutating func openStream(_ name: String, _ priority: MessagePriority) throws(SendError) -> UInt64 {
@@ -90,7 +92,7 @@ extension Session {
     }
 
     private mutating func accept(_ id: UInt64, limit: UInt64, name: String, _ priority: MessagePriority) {
-        guard !streams.contains(where: { $0.id == id }) else { return }
+        guard index(ofStream: id) == nil else { return }
         guard streams.count < configuration.mostStreams else {
             return say(.reset(id: id, code: StreamReset.tooMany.rawValue), priority)
         }
@@ -114,7 +116,7 @@ extension Session {
     /// - Returns: how many bytes were taken; when that is not all, `Exchange.streamWritable` tells when there is room. `nil`
     ///   when the stream is not there any more.
     mutating func write(_ bytes: ArraySlice<UInt8>, to id: UInt64) -> Int? {
-        guard let index = streams.firstIndex(where: { $0.id == id }), !streams[index].sending.hasEnded else {
+        guard let index = index(ofStream: id), !streams[index].sending.hasEnded else {
             return nil
         }
         let count = streams[index].sending.write(bytes, most: configuration.largestStreamBacklog)
@@ -124,13 +126,13 @@ extension Session {
 
     /// Nothing more will be written to a byte stream.
     mutating func finish(_ id: UInt64) {
-        guard let index = streams.firstIndex(where: { $0.id == id }) else { return }
+        guard let index = index(ofStream: id) else { return }
         streams[index].sending.finish()
     }
 
     /// The next bytes of a byte stream; `nil` when there are none now. The end is told as `Exchange.streamEnded`.
     mutating func read(_ id: UInt64) -> [UInt8]? {
-        guard let index = streams.firstIndex(where: { $0.id == id }) else { return nil }
+        guard let index = index(ofStream: id) else { return nil }
         let bytes = streams[index].receiving.read()
         if streams[index].receiving.grant(window: streamWindow), let carrier {
             acknowledgements.add(stream: id, on: carrier, at: .zero)
@@ -149,7 +151,7 @@ extension Session {
 
     /// Ends a byte stream at once.
     mutating func reset(_ id: UInt64, _ code: StreamReset) {
-        guard let index = streams.firstIndex(where: { $0.id == id }) else { return }
+        guard let index = index(ofStream: id) else { return }
         let stream = streams.remove(at: index)
         say(.reset(id: id, code: code.rawValue), stream.priority)
     }
@@ -165,7 +167,7 @@ extension Session {
 
     /// - Returns: whether it is to be acknowledged.
     mutating func receive(_ piece: StreamPiece, now: Instant) -> Bool {
-        guard let index = streams.firstIndex(where: { $0.id == piece.id }) else { return false }
+        guard let index = index(ofStream: piece.id) else { return false }
         let wasReadable = streams[index].receiving.isReadable
         guard streams[index].receiving.receive(piece) else {
             reset(piece.id, .violation)
@@ -179,7 +181,7 @@ extension Session {
 
     /// - Returns: whether it is of a stream of ours.
     mutating func takeCredit(_ id: UInt64, received: UInt64, limit: UInt64) -> Bool {
-        guard let index = streams.firstIndex(where: { $0.id == id }) else { return false }
+        guard let index = index(ofStream: id) else { return false }
         guard streams[index].sending.credit(received: received, limit: limit) else {
             reset(id, .violation)
             tell(.streamEnded(id: id, .violation))

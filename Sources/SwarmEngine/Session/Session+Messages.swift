@@ -191,7 +191,7 @@ extension Session {
             Frame.acknowledgement(acknowledgement).write(to: &packet)
         }
         while packet.count < Self.largestAcknowledged, let id = acknowledgements.popStream(on: kind) {
-            guard let index = streams.firstIndex(where: { $0.id == id }) else { continue }
+            guard let index = index(ofStream: id) else { continue }
             let receiving = streams[index].receiving
             Frame.credit(id: id, received: receiving.received, limit: receiving.limit).write(to: &packet)
         }
@@ -208,9 +208,7 @@ extension Session {
             let part = FlightPart(flow: flow, highest: number)
             if flight == nil { flight = Flight(first: part) } else { flight?.note(part) }
         }
-        while let rank = scheduler.choose({ nextFlow(rank: $0, on: kind) != nil }),
-            let flow = nextFlow(rank: rank, on: kind)
-        {
+        while let (rank, flow) = scheduler.choose({ nextFlow(rank: $0, on: kind) }) {
             let before = packet.count
             switch flow {
             case .lane(let index, let sequence):

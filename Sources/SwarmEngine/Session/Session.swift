@@ -94,18 +94,15 @@ struct Session {
     var events = FIFO<Event>()
 
     /// - Parameters:
-    ///   - outbound: the stream of lane 0; those of others are made from `seed`, or taken from `outbounds` and `inbounds`.
-    init(
-        configuration: SessionConfiguration, outbound: Outbound, inbound: Inbound? = nil, seed: UInt64 = 0,
-        nextMessage: UInt64? = nil
-    ) {
+    ///   - outbound: the stream of lane 0.
+    ///   - seed: what those of the other lanes are made from.
+    init(configuration: SessionConfiguration, outbound: Outbound, seed: UInt64 = 0) {
         self.configuration = configuration
         var numbers = SeededGenerator(seed: seed ^ outbound.stream)
         outbounds = Lane.all.map { $0 == .plain ? outbound : Outbound(lane: $0, stream: numbers.next()) }
         inbounds = Lane.all.map { Inbound(lane: $0, largestMessage: configuration.largestMessage) }
-        if let inbound { inbounds[0] = inbound }
         streamNumbers = numbers
-        self.nextMessage = nextMessage ?? outbound.nextMessage
+        nextMessage = outbound.nextMessage
     }
 
     /// The lane that every member knows.
@@ -386,7 +383,7 @@ struct Session {
             guard takeCredit(id, received: received, limit: limit) else { return }
             noteProgress(by: kind, now: now)
         case .refused(let reason):
-            events.append(.refused(reason == 2 ? .kicked : reason == 3 ? .blocked : .notAdmitted))
+            events.append(.refused((Refused.Reason(rawValue: reason) ?? .notAdmitted).rejection))
         case .ping(let id):
             if pongs.count < 16 { pongs.append((kind, id)) }
             // With the pong goes how far we are: an acknowledgement that opened the window may have been lost.
