@@ -106,24 +106,16 @@ import Testing
             case 0 where step < 200: pair.dead.formSymmetricDifference([.relay])
             case 1 where step < 200: pair.dead.formSymmetricDifference([.connection])
             case 2 where !pair.sessions[0].connection.isOpen: pair.open(.connection)
-            case 3 where pair.sessions[0].connection.isOpen && step < 200:
-                for side in 0...1 { pair.sessions[side].pathClosed(.connection, now: pair.now) }
-                pair.packets.removeAll { $0.kind == .connection }
+            case 3 where pair.sessions[0].connection.isOpen && step < 200: pair.closeConnection()
             default: break
             }
             if step == 200 {
-                pair.dead = []
-                pair.packets.removeAll { $0.kind == .connection }
-                for side in 0...1 { pair.sessions[side].pathClosed(.connection, now: pair.now) }
-                pair.open(.connection)
+                pair.heal()
             }
             try pair.run(until: pair.now + .milliseconds(100))
         }
         #expect(got == there && answered == back, "seed \(seed)")
-        pair.dead = []
-        pair.packets.removeAll { $0.kind == .connection }
-        for side in 0...1 { pair.sessions[side].pathClosed(.connection, now: pair.now) }
-        pair.open(.connection)
+        pair.heal()
         try pair.run(until: pair.now + .seconds(20))
         for side in 0...1 {
             _ = pair.sessions[side].read(id)

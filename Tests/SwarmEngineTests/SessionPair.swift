@@ -44,6 +44,31 @@ struct SessionPair {
         for side in 0...1 { sessions[side].pathOpened(kind, now: now) }
     }
 
+    /// The connection ends at both sides, with all that is under way on it.
+    mutating func closeConnection() {
+        for side in 0...1 { sessions[side].pathClosed(.connection, now: now) }
+        packets.removeAll { $0.kind == .connection }
+    }
+
+    /// One of twelve things that befall paths, most of them nothing.
+    mutating func befall(_ fault: Int, mayClose: Bool) {
+        switch fault {
+        case 0: dead.formSymmetricDifference([.connection])
+        case 1: dead.formSymmetricDifference([.relay])
+        case 2 where !sessions[0].connection.isOpen: open(.connection)
+        case 3 where sessions[0].connection.isOpen && mayClose: closeConnection()
+        default: break
+        }
+    }
+
+    /// Everything is carried again. A reliable channel that lost packets is no longer one: there is a new one, as a new
+    /// connection would have.
+    mutating func heal() {
+        dead = []
+        closeConnection()
+        open(.connection)
+    }
+
     mutating func drain(_ side: Int) {
         while let event = sessions[side].pollEvent() {
             switch event {

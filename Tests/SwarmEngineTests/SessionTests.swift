@@ -63,22 +63,10 @@ import Testing
                     _ = pair.sessions[side].send(.text(text))
                 }
             }
-            switch Int.random(in: 0..<12, using: &random) {
-            case 0: pair.dead.formSymmetricDifference([.connection])
-            case 1: pair.dead.formSymmetricDifference([.relay])
-            case 2 where !pair.sessions[0].connection.isOpen: pair.open(.connection)
-            case 3 where pair.sessions[0].connection.isOpen && step > 20:
-                for side in 0...1 { pair.sessions[side].pathClosed(.connection, now: pair.now) }
-                pair.packets.removeAll { $0.kind == .connection }
-            default: break
-            }
+            pair.befall(Int.random(in: 0..<12, using: &random), mayClose: step > 20)
             try pair.run(until: pair.now + .milliseconds(100))
         }
-        // A reliable channel that lost packets is no longer one: heal by a new one, as a new connection would.
-        pair.dead = []
-        pair.packets.removeAll { $0.kind == .connection }
-        for side in 0...1 { pair.sessions[side].pathClosed(.connection, now: pair.now) }
-        pair.open(.connection)
+        pair.heal()
         try pair.run(until: pair.now + .seconds(40))
         for side in 0...1 {
             #expect(pair.texts(1 - side) == sent[side], "seed \(seed), side \(side)")
