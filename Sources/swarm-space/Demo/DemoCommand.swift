@@ -32,6 +32,6 @@ struct DemoCommand: AsyncParsableCommand {
         await screen.end()
         output.line(json ? figures.json.serialized() : Array(figures.table(style: screen.style).utf8))
         await output.written()
-        if !figures.isPerfect { throw ExitCode(1) }
+        if !figures.messages.isPerfect { throw ExitCode(1) }
     }
 }

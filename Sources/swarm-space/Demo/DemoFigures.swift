@@ -40,11 +40,7 @@ struct DemoFigures: Sendable {
     var restartGap: Measure
     /// From the mending to the first message by the direct path.
     var recovery: Measure
-    var sent = 0
-    var received = 0
-    var lost = 0
-    var duplicated = 0
-    var reordered = 0
+    var messages = MessageTally()
     var duration: Duration
 
     init(_ log: DemoLog.Contents, _ moments: Moments) {
@@ -67,23 +63,9 @@ struct DemoFigures: Sendable {
             })
         duration = moments.end - moments.start
         for (pair, count) in log.sent {
-            sent += count
-            let numbers = (log.received[pair] ?? []).map(\.number)
-            received += numbers.count
-            let distinct = Set(numbers)
-            lost += (1...max(1, count)).filter { $0 <= count && !distinct.contains($0) }.count
-            duplicated += numbers.count - distinct.count
-            var seen: Set<Int> = []
-            var highest = 0
-            for number in numbers where seen.insert(number).inserted {
-                if number < highest { reordered += 1 }
-                highest = max(highest, number)
-            }
+            messages.add(sent: count, received: (log.received[pair] ?? []).map(\.number))
         }
     }
-
-    /// Whether every message came once and in order.
-    var isPerfect: Bool { lost == 0 && duplicated == 0 && reordered == 0 }
 
     private var measures: [(name: String, key: JSONText, measure: Measure)] {
         [
@@ -96,37 +78,20 @@ struct DemoFigures: Sendable {
         ]
     }
 
-    private var counts: [(name: String, key: JSONText, count: Int)] {
-        [
-            ("sent", "sent", sent), ("lost", "lost", lost), ("duplicated", "duplicated", duplicated),
-            ("reordered", "reordered", reordered),
-        ]
-    }
-
     /// One object with all of it.
     var json: JSONValue {
         var object: [(JSONText, JSONValue)] = measures.map { ($0.key, $0.measure.json) }
-        object += counts.map { ($0.key, .integer($0.count)) }
+        object += messages.counts.map { (JSONText($0.name), .integer($0.count)) }
         object.append(("seconds", .number((duration.milliseconds / 100).rounded() / 10)))
         return .object(JSONObject(object))
     }
 
     /// For people.
     func table(style: TerminalStyle) -> String {
-        let width = 34
-        func row(_ name: String, _ values: [String]) -> String {
-            "  " + name + String(repeating: " ", count: max(0, width - name.count))
-                + values.map { String(repeating: " ", count: max(0, 11 - $0.count)) + $0 }.joined()
-        }
-        let line = "  " + String(repeating: "─", count: width + 22)
-        var lines = ["", style.bold(row("six pairs, each way", ["median", "worst"])), line]
-        lines += measures.map { row($0.name, [text($0.measure.median), text($0.measure.worst)]) }
-        lines.append(line)
-        for (name, _, count) in counts {
-            let text = row("messages \(name)", [grouped(count)])
-            lines.append(name == "sent" ? text : style(text, count == 0 ? .green : .red))
-        }
-        lines.append("")
+        let table = FigureTable(width: 34, column: 11, columns: 2, style: style)
+        var lines = ["", style.bold(table.row("six pairs, each way", ["median", "worst"])), table.line]
+        lines += measures.map { table.row($0.name, [text($0.measure.median), text($0.measure.worst)]) }
+        lines += [table.line] + messages.rows(of: table) + [""]
         return lines.joined(separator: "\n")
     }
 
@@ -134,15 +99,4 @@ struct DemoFigures: Sendable {
         let milliseconds = Int(duration.milliseconds.rounded())
         return milliseconds < 10_000 ? "\(grouped(milliseconds)) ms" : "\((milliseconds + 500) / 1000) s"
     }
-}
-
-/// A number with a comma between thousands.
-func grouped(_ number: Int) -> String {
-    let digits = Array(String(number))
-    var result = ""
-    for (index, digit) in digits.enumerated() {
-        if index > 0, (digits.count - index).isMultiple(of: 3), digits[index - 1] != "-" { result.append(",") }
-        result.append(digit)
-    }
-    return result
 }

@@ -62,7 +62,7 @@ struct ReliabilityBench: AsyncParsableCommand {
                 try ReliabilityChart(figures: all).svg.write(toFile: chart, atomically: true, encoding: .utf8)
             } catch { throw CommandFailure(.failed, "\(chart) cannot be written: \(error.localizedDescription)") }
         }
-        guard all.allSatisfy(\.isPerfect) else {
+        guard all.allSatisfy(\.messages.isPerfect) else {
             throw CommandFailure(.failed, "messages were lost, or came twice, or out of order: see the table")
         }
     }

@@ -30,10 +30,7 @@ struct ReliabilityFigures: Sendable {
     }
 
     private(set) var samples: [Measure: [Duration]] = [:]
-    var sent = 0
-    var lost = 0
-    var duplicated = 0
-    var reordered = 0
+    var messages = MessageTally()
     var trials = 0
     let place: String
 
@@ -46,15 +43,9 @@ struct ReliabilityFigures: Sendable {
     /// Takes in what another trial measured.
     mutating func add(_ other: ReliabilityFigures) {
         samples.merge(other.samples) { $0 + $1 }
-        sent += other.sent
-        lost += other.lost
-        duplicated += other.duplicated
-        reordered += other.reordered
+        messages.add(other.messages)
         trials += 1
     }
-
-    /// Whether every message came once and in order.
-    var isPerfect: Bool { lost == 0 && duplicated == 0 && reordered == 0 }
 
     /// The measures that were taken, in order, each with its percentiles in milliseconds.
     var rows: [(measure: Measure, count: Int, p50: Double, p95: Double, p99: Double)] {
@@ -66,10 +57,6 @@ struct ReliabilityFigures: Sendable {
                 percentiles[0.99].milliseconds
             )
         }
-    }
-
-    private var counts: [(name: String, count: Int)] {
-        [("sent", sent), ("lost", lost), ("duplicated", duplicated), ("reordered", reordered)]
     }
 
     /// One object with all of it.
@@ -84,31 +71,21 @@ struct ReliabilityFigures: Sendable {
             if let goal = row.measure.goal { object.append(("goal_p95", .number(goal))) }
             members.append((row.measure.key, .object(JSONObject(object))))
         }
-        members += counts.map { (JSONText("messages_\($0.name)"), .integer($0.count)) }
+        members += messages.counts.map { (JSONText("messages_\($0.name)"), .integer($0.count)) }
         return .object(JSONObject(members))
     }
 
     /// For people.
     func table(style: TerminalStyle) -> String {
-        let width = 36
-        func row(_ name: String, _ values: [String]) -> String {
-            "  " + name + String(repeating: " ", count: max(0, width - name.count))
-                + values.map { String(repeating: " ", count: max(0, 10 - $0.count)) + $0 }.joined()
-        }
-        let line = "  " + String(repeating: "─", count: width + 50)
-        var lines = ["", style.bold(row("\(place), ms", ["p50", "p95", "p99", "samples", "goal"])), line]
+        let table = FigureTable(width: 36, column: 10, columns: 5, style: style)
+        var lines = ["", style.bold(table.row("\(place), ms", ["p50", "p95", "p99", "samples", "goal"])), table.line]
         for entry in rows {
             let goal = entry.measure.goal.map { "≤ \(grouped(Int($0)))" } ?? ""
             let values = [entry.p50, entry.p95, entry.p99].map { grouped(Int($0.rounded())) }
-            let text = row(entry.measure.rawValue, values + ["\(entry.count)", goal])
+            let text = table.row(entry.measure.rawValue, values + ["\(entry.count)", goal])
             lines.append(entry.measure.goal.map { entry.p95 > $0 ? style(text, .yellow) : text } ?? text)
         }
-        lines.append(line)
-        for (name, count) in counts {
-            let text = row("messages \(name)", [grouped(count)])
-            lines.append(name == "sent" ? text : style(text, count == 0 ? .green : .red))
-        }
-        lines.append("")
+        lines += [table.line] + messages.rows(of: table) + [""]
         return lines.joined(separator: "\n")
     }
 }

@@ -215,16 +215,7 @@ final class ReliabilityTrial {
         try await Task.sleep(for: .milliseconds(300))  // What comes twice comes late.
         guard counts else { return }
         for sender in 0...1 {
-            let numbers = received(at: 1 - sender)
-            figures.sent += talk.sent(from: sender)
-            figures.lost += talk.sent(from: sender) - Set(numbers).count
-            figures.duplicated += numbers.count - Set(numbers).count
-            var seen: Set<Int> = []
-            var highest = 0
-            for number in numbers where seen.insert(number).inserted {
-                if number < highest { figures.reordered += 1 }
-                highest = max(highest, number)
-            }
+            figures.messages.add(sent: talk.sent(from: sender), received: received(at: 1 - sender))
         }
     }
 
