@@ -261,12 +261,9 @@ extension GunRelay {
         }
         var message = GunMessage.get(waiting.message, waiting.query)
         message.heard = [pid]
-        message.hops = waiting.hops > 0 ? waiting.hops + 1 : 0
-        let frame = message.serialized()
-        message.hops = waiting.hops + 1
-        let counted = message.serialized()
+        let frames = frames(of: message, after: waiting.hops)
         for link in asked {
-            enqueue(links[link]?.peer == nil ? frame : counted, for: link)
+            enqueue(links[link]?.peer == nil ? frames.plain : frames.counted, for: link)
             if let peer = links[link]?.peer { noteFollowed(waiting.query, at: peer) }
         }
     }

@@ -135,26 +135,32 @@ extension GunRelay {
             counters.hopRefusals += 1
             return
         }
-        forwarded.hops = hops > 0 ? hops + 1 : 0
-        let frame = forwarded.serialized()
-        forwarded.hops = hops + 1
-        let counted = forwarded.serialized()
+        let frames = frames(of: forwarded, after: hops)
         let others = links.filter { other, state in
             other != link && !(state.pid.map { message.heard.contains($0) } ?? false)
         }.keys.sorted()
-        guard frame.count <= configuration.applicationMessageBytes,
+        guard frames.plain.count <= configuration.applicationMessageBytes,
             applicationCopies.take(Double(others.count), now: now)
         else {
             counters.limitedMessages += 1
             return
         }
         counters.applicationMessages += 1
-        for other in others { enqueue(links[other]?.peer == nil ? frame : counted, for: other) }
+        for other in others { enqueue(links[other]?.peer == nil ? frames.plain : frames.counted, for: other) }
     }
 
     /// Through how many relays a message has come. One that does not count is a relay all the same.
     func hops(of message: GunMessage, from link: LinkID) -> Int {
         max(message.hops, links[link]?.peer == nil ? 0 : 1)
+    }
+
+    /// A message that is passed on: as it goes to members, and as it goes to relays, which count.
+    func frames(of message: GunMessage, after hops: Int) -> (plain: [UInt8], counted: [UInt8]) {
+        var message = message
+        message.hops = hops > 0 ? hops + 1 : 0
+        let plain = message.serialized()
+        message.hops = hops + 1
+        return (plain, message.serialized())
     }
 
     mutating func refuse(_ id: MessageID?, _ fault: JSONText, to link: LinkID) {

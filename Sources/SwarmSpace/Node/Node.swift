@@ -267,7 +267,7 @@ final class Node: GraphBackend {
 
     private func networkChanged() {
         guard leaving == nil else { return }
-        links?.networkChanged(addresses: Set(LocalAddresses.interfaceAddresses().map(\.address)))
+        checkLinks()
         tellAddresses()
         drain()
     }
@@ -275,9 +275,13 @@ final class Node: GraphBackend {
     /// Another way leads out of this machine, or it has slept: its addresses may be the same all the same.
     private func routesChanged() {
         guard leaving == nil else { return }
-        links?.networkChanged(addresses: Set(LocalAddresses.interfaceAddresses().map(\.address)))
+        checkLinks()
         engine.routesChanged(now: now)
         drain()
+    }
+
+    private func checkLinks() {
+        links?.networkChanged(addresses: Set(LocalAddresses.interfaceAddresses().map(\.address)))
     }
 
     private func tellAddresses() {

@@ -37,18 +37,19 @@ public enum RequestError: Error, Equatable, Sendable {
     case unsupported
     /// The answer is not of the type that was expected.
     case malformed
+}
 
-    /// - Returns: `nil` for an answer.
-    init?(_ result: RequestResult) {
-        switch result {
-        case .answered: return nil
-        case .failed(let text): self = .failed(text)
-        case .unknownAction: self = .unknownAction
-        case .refused(let text): self = .refused(text)
-        case .busy: self = .busy
-        case .timedOut: self = .timedOut
-        case .interrupted: self = .interrupted
-        case .unsupported: self = .unsupported
+extension RequestResult {
+    fileprivate func get() throws(RequestError) -> [UInt8] {
+        switch self {
+        case .answered(let bytes): return bytes
+        case .failed(let text): throw .failed(text)
+        case .unknownAction: throw .unknownAction
+        case .refused(let text): throw .refused(text)
+        case .busy: throw .busy
+        case .timedOut: throw .timedOut
+        case .interrupted: throw .interrupted
+        case .unsupported: throw .unsupported
         }
     }
 }
@@ -107,9 +108,7 @@ extension Swarm {
             self.cancelRequest(id, of: peer)
             throw error
         }
-        if let error = RequestError(result) { throw error }
-        guard case .answered(let bytes) = result else { throw RequestError.malformed }
-        return bytes
+        return try result.get()
     }
 
     private func cancelRequest(_ id: UInt64, of peer: PeerID) {
