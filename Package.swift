@@ -44,7 +44,9 @@ let package = Package(
         .target(name: "CDatagram"),
         .target(name: "CWebFiles", linkerSettings: [.linkedLibrary("z")]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
-        .target(name: "SwarmBase", swiftSettings: house),
+        .target(
+            name: "SwarmBase", dependencies: [.product(name: "HeapModule", package: "swift-collections")],
+            swiftSettings: house),
         .target(name: "JSON", dependencies: ["SwarmBase"], swiftSettings: house),
         .target(name: "Bencode", swiftSettings: house),
         .target(name: "Magnet", dependencies: ["SwarmBase"], swiftSettings: house),
@@ -69,7 +71,6 @@ let package = Package(
                 "SwarmBase", "JSON", "Bencode", "Magnet", "SEA", "ICE", "DTLS", "SCTP", "WebRTC", "Gun", "DHT",
                 "Tracker",
                 crypto, cryptoExtras, .product(name: "DequeModule", package: "swift-collections"),
-                .product(name: "HeapModule", package: "swift-collections"),
             ],
             swiftSettings: house),
         .target(

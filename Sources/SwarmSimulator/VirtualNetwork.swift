@@ -67,7 +67,7 @@ public struct VirtualNetwork: Sendable {
     private var cuts: Set<Way> = []
     private var streams: [(client: HostID, server: HostID)] = []
     private var lastStreamArrival: [Instant] = []
-    private var events = EventQueue<Event>()
+    private var events = DeadlineQueue<Event>()
     private var nextPublic: UInt32 = 0xc612_0001  // 198.18.0.1
     private var nextPrivate: [UInt32] = []
     private var nextIPv6: UInt64 = 1
@@ -249,11 +249,11 @@ public struct VirtualNetwork: Sendable {
     }
 
     /// When ``receive(now:)`` has something to do.
-    public var nextArrival: Instant? { events.nextTime }
+    public var nextArrival: Instant? { events.nextDeadline }
 
     /// The next thing that has arrived.
     public mutating func receive(now: Instant) -> Arrival? {
-        while let due = events.nextTime, due <= now, let event = events.next(due: now) {
+        while let due = events.nextDeadline, let event = events.popDue(now: now) {
             switch event {
             case .inside(let payload, let forbidsFragmentation, let source, let destination, let sender):
                 guard let (host, from, to) = route(source, destination, from: sender, now: due),

@@ -7,7 +7,7 @@ struct LoopbackDHT {
     var nodes: [DHTNode] = []
     var events: [[DHTEvent]] = []
     private(set) var now = Instant.zero
-    private var queue = EventQueue<(from: Int, Transmit)>()
+    private var queue = DeadlineQueue<(from: Int, Transmit)>()
     private let isIPv6: Bool
 
     /// - Parameter count: all are told of the first one.
@@ -32,7 +32,7 @@ struct LoopbackDHT {
         let end = now + duration
         while now < end, !isOver(self) {
             now += .milliseconds(5)
-            while let (from, transmit) = queue.next(due: now) {
+            while let (from, transmit) = queue.popDue(now: now) {
                 let index = Int(transmit.destination.port) - 20_000
                 guard nodes.indices.contains(index) else { continue }
                 nodes[index].handle(datagram: transmit.payload, from: address(from), now: now)

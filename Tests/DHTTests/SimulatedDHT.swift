@@ -53,7 +53,7 @@ final class SimulatedDHT {
     private(set) var now = Instant.zero
     private(set) var datagrams = 0
     private var random: SeededGenerator
-    private var queue = EventQueue<Event>()
+    private var queue = DeadlineQueue<Event>()
     private var hosts: [TransportAddress: Host] = [:]
     /// Those that are there, in any order.
     private(set) var alive: [Host] = []
@@ -105,9 +105,9 @@ final class SimulatedDHT {
     func run(for duration: Duration) { run(until: now + duration) }
 
     func run(until end: Instant) {
-        while let at = queue.nextTime, at <= end {
+        while let at = queue.nextDeadline, at <= end {
             now = max(now, at)
-            while let event = queue.next(due: now) { take(event) }
+            while let event = queue.popDue(now: now) { take(event) }
         }
         now = max(now, end)
     }

@@ -430,7 +430,7 @@ import Testing
     }
 }
 
-@Suite struct DeadlineQueueTests {
+@Suite struct WakeQueueTests {
     final class Holder: DeadlineHolder {
         var deadlineSlot: Int?
         var deadline: Int64?
@@ -440,7 +440,7 @@ import Testing
     func theEarliestComesFirst(seed: UInt64) {
         var generator = SeededGenerator(seed: seed)
         let holders = (0..<40).map { _ in Holder() }
-        var queue = DeadlineQueue<Holder>()
+        var queue = WakeQueue<Holder>()
         for _ in 0..<500 {
             let holder = holders[Int(generator.next() % 40)]
             switch generator.next() % 4 {

@@ -117,7 +117,7 @@ struct GunSimulation {
             for relay in relays.indices { next = .earlier(next, relays[relay].nextTimeout) }
             guard let next, next <= end else { break }
             now = max(now, next)
-            while let step = steps.popDue(now) { perform(step) }
+            while let step = steps.popDue(now: now) { perform(step) }
             for client in clients.indices where clients[client].nextTimeout.map({ $0 <= now }) == true {
                 clients[client].handleTimeout(now: now, wall: wall)
             }

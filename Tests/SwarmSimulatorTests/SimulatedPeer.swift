@@ -138,7 +138,7 @@ final class Simulation {
     private(set) var peers: [SimulatedPeer] = []
     private var server: (host: VirtualNetwork.HostID, relay: TURNRelay)?
     /// Descriptions on their way: signaling loses nothing.
-    private var signals = EventQueue<() -> Void>()
+    private var signals = DeadlineQueue<() -> Void>()
 
     static let certificates = [try? DTLSCertificate(), try? DTLSCertificate()]
     static let serverPort: UInt16 = 3478
@@ -212,7 +212,7 @@ final class Simulation {
         var stalled = 0
         drain()
         while !isDone() {
-            var next = Instant?.earlier(network.nextArrival, signals.nextTime)
+            var next = Instant?.earlier(network.nextArrival, signals.nextDeadline)
             for peer in peers { next = .earlier(next, peer.nextTimeout) }
             guard let next, next <= end else {
                 move(to: end)
@@ -228,7 +228,7 @@ final class Simulation {
                 take(arrival)
                 drain()
             }
-            while let signal = signals.next(due: now) {
+            while let signal = signals.popDue(now: now) {
                 signal()
                 drain()
             }

@@ -174,15 +174,10 @@ struct Lookup: Sendable {
             known.remove(last.contact.address)
             groups[last.group] = nil
         }
-        var low = 0
-        var high = candidates.count
-        while low < high {
-            let middle = (low + high) / 2
-            if candidates[middle].distance < distance { low = middle + 1 } else { high = middle }
-        }
+        let place = candidates.partitioningIndex { $0.distance >= distance }
         // The same id at another address: the first that was heard of counts.
-        guard low == candidates.count || candidates[low].distance != distance else { return }
-        candidates.insert(Candidate(contact: contact, distance: distance, group: group, hop: hop), at: low)
+        guard place == candidates.count || candidates[place].distance != distance else { return }
+        candidates.insert(Candidate(contact: contact, distance: distance, group: group, hop: hop), at: place)
         known.insert(address)
         groups[group] = 1
     }

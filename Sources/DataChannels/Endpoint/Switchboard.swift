@@ -25,7 +25,7 @@ final class Switchboard {
     /// Who had the last datagram that was not STUN: mostly the next one is for the same connection.
     private var lastSource: TransportAddress?
     private weak var lastConnection: Connection?
-    private var deadlines = DeadlineQueue<Connection>()
+    private var deadlines = WakeQueue<Connection>()
     private var timer: LoopTimer?
     private var touched: [Connection] = []
     /// Connections that have more to send than was in order in this turn.

@@ -5,8 +5,8 @@ extension GunClient {
     /// Sends again what was not acknowledged in time, lets go of puts that need not be kept, and decides on writes whose
     /// time has come.
     public mutating func handleTimeout(now: Instant, wall: Double) {
-        while let check = checks.popDue(now) { handle(check, now: now) }
-        while let record = deferred.popDue(now) {
+        while let check = checks.popDue(now: now) { handle(check, now: now) }
+        while let record = deferred.popDue(now: now) {
             deferredRecords.remove(record)
             deferredBytes -= record.cost
             merge(record, from: nil, now: now, wall: wall)

@@ -160,7 +160,7 @@ public struct GunRelay: Sendable {
             nextHeartbeat = now + configuration.heartbeat
             for link in links.keys.sorted() { enqueue(GunFrame.heartbeatBytes, for: link) }
         }
-        while let put = deferred.popDue(now) {
+        while let put = deferred.popDue(now: now) {
             deferredBytes -= put.bytes
             // The link may have been closed and its number used again.
             if let state = links[put.link], state.deferredCount > 0 {
@@ -169,8 +169,8 @@ public struct GunRelay: Sendable {
             }
             submit(put.unit, now: now, wall: wall)
         }
-        while let flight = flights.popDue(now) { taken(flight, now: now) }
-        while let soul = ephemeral.popDue(now) { expire(soul, now: now, wall: wall) }
+        while let flight = flights.popDue(now: now) { taken(flight, now: now) }
+        while let soul = ephemeral.popDue(now: now) { expire(soul, now: now, wall: wall) }
         flush()
     }
 

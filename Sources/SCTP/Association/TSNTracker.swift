@@ -1,3 +1,5 @@
+import SwarmBase
+
 /// Which numbers have arrived, and what a SACK says about it (RFC 9260 §6.2, §6.7).
 struct TSNTracker: Sendable {
     /// What a number is to the receiver.
@@ -114,12 +116,6 @@ struct TSNTracker: Sendable {
 
     /// The index of the first gap whose end is not before `tsn`; there is one when `tsn` is not above them all.
     private func firstGap(endingAtOrAfter tsn: TSN) -> Int {
-        var low = 0
-        var high = gaps.count - 1
-        while low < high {
-            let middle = (low + high) / 2
-            if gaps[middle].last < tsn { low = middle + 1 } else { high = middle }
-        }
-        return low
+        gaps.dropLast().partitioningIndex { $0.last >= tsn }
     }
 }

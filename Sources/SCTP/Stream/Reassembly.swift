@@ -1,3 +1,5 @@
+import SwarmBase
+
 /// Puts fragments together and orderly messages in order (RFC 9260 §6.5, §6.9; RFC 8260 §2.2.3).
 ///
 /// Fragments of a message in DATA chunks have consecutive numbers. So what is incomplete is kept as *runs*: stretches of
@@ -189,12 +191,6 @@ struct Reassembly: Sendable {
     private func position(of tsn: TSN) -> Int {
         // Almost always at the end.
         if let last = runs.last, last.first < tsn { return runs.count }
-        var low = 0
-        var high = runs.count
-        while low < high {
-            let middle = (low + high) / 2
-            if runs[middle].first < tsn { low = middle + 1 } else { high = middle }
-        }
-        return low
+        return runs.partitioningIndex { $0.first >= tsn }
     }
 }

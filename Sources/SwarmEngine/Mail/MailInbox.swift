@@ -76,15 +76,3 @@ struct MailInbox: Sendable {
         return (String(parts[0]), .item(number))
     }
 }
-
-extension Array {
-    /// The first index at which the condition holds; it holds for all that follow.
-    fileprivate func partitioningIndex(where holds: (Element) -> Bool) -> Int {
-        var (low, high) = (startIndex, endIndex)
-        while low < high {
-            let middle = (low + high) / 2
-            if holds(self[middle]) { high = middle } else { low = middle + 1 }
-        }
-        return low
-    }
-}

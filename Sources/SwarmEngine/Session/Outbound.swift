@@ -57,7 +57,7 @@ struct Outbound: Sendable {
     var cursors = CarrierTable<UInt64>(0)
     private var fragments: Deque<DataFrame> = []
     private(set) var entries: Deque<Entry> = []
-    private var deadlines = DeadlineQueue()
+    private var deadlines = DeadlineQueue<UInt64>()
 
     /// A new stream.
     init(lane: Lane = .plain, stream: UInt64) {
@@ -254,7 +254,7 @@ struct Outbound: Sendable {
     // MARK: Deadlines
 
     /// When the next deadline passes.
-    var nextDeadline: Instant? { deadlines.next }
+    var nextDeadline: Instant? { deadlines.nextDeadline }
 
     /// Withdraws what is past its deadline.
     ///
@@ -272,7 +272,7 @@ struct Outbound: Sendable {
             entries[index].isSettled = isExpired
             withdrawals.append(Withdrawal(entry: entries[index], isExpired: isExpired))
         }
-        while let number = deadlines.nextID, index(of: number) == nil { deadlines.removeNext() }
+        while let number = deadlines.first, index(of: number) == nil { deadlines.popFirst() }
         return withdrawals
     }
 
@@ -298,12 +298,8 @@ struct Outbound: Sendable {
 
     /// Where a message stands among `entries`.
     private func index(of number: UInt64) -> Int? {
-        var (low, high) = (0, entries.count)
-        while low < high {
-            let middle = (low + high) / 2
-            if entries[middle].number < number { low = middle + 1 } else { high = middle }
-        }
-        return low < entries.count && entries[low].number == number ? low : nil
+        let index = entries.partitioningIndex { $0.number >= number }
+        return index < entries.count && entries[index].number == number ? index : nil
     }
 
     /// How much of a message the running peer has, in bytes; `nil` when it does not wait any more.

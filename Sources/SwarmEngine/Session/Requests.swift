@@ -9,11 +9,11 @@ struct Requests: Sendable {
 
     private(set) var asked: [UInt64: MessagePriority] = [:]
     private(set) var answering: [UInt64: MessagePriority] = [:]
-    private var deadlines = DeadlineQueue()
+    private var deadlines = DeadlineQueue<UInt64>()
 
     var isEmpty: Bool { asked.isEmpty && answering.isEmpty }
     /// When the next of ours has waited long enough.
-    var nextDeadline: Instant? { deadlines.next }
+    var nextDeadline: Instant? { deadlines.nextDeadline }
 
     mutating func ask(_ id: UInt64, _ priority: MessagePriority, deadline: Instant?) {
         asked[id] = priority
@@ -25,7 +25,7 @@ struct Requests: Sendable {
     /// - Returns: its priority; `nil` when nobody waited.
     mutating func endAsked(_ id: UInt64) -> MessagePriority? {
         let priority = asked.removeValue(forKey: id)
-        while let next = deadlines.nextID, asked[next] == nil { deadlines.removeNext() }
+        while let next = deadlines.first, asked[next] == nil { deadlines.popFirst() }
         return priority
     }
 

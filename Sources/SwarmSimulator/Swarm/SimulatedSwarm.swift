@@ -35,7 +35,7 @@ public final class SimulatedSwarm {
     public private(set) var steps = 0
     var random: SeededGenerator
     var entropy: Entropy
-    var events = EventQueue<Event>()
+    var events = DeadlineQueue<Event>()
     var links: [SimulatedLink] = []
     var topic = Topic(name: "simulated")
     /// Hosts that cannot reach each other are on different islands; 0 is the mainland.
@@ -152,7 +152,7 @@ public final class SimulatedSwarm {
     private func run(until end: Instant, or condition: () -> Bool) {
         var idleTurns = 0
         while !condition() {
-            var next: Instant? = .earlier(events.nextTime, network.nextArrival)
+            var next: Instant? = .earlier(events.nextDeadline, network.nextArrival)
             for member in members { next = .earlier(next, member.nextTimeout) }
             for server in servers { next = .earlier(next, server.nextTimeout) }
             guard let next, next <= end else { break }
@@ -172,7 +172,7 @@ public final class SimulatedSwarm {
     }
 
     private func step() {
-        if let due = events.nextTime, due <= now, let event = events.next(due: now) { return carryOut(event) }
+        if let event = events.popDue(now: now) { return carryOut(event) }
         if let due = network.nextArrival, due <= now {
             if let arrival = network.receive(now: now) { deliver(arrival) }
             return

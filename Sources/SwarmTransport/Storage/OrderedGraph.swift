@@ -1,3 +1,5 @@
+import SwarmBase
+
 /// Records in the order of their addresses, in leaves of bounded length: a B-tree of two levels.
 struct OrderedGraph: Sendable {
     private static let longestLeaf = 512
@@ -9,22 +11,11 @@ struct OrderedGraph: Sendable {
         GraphAddress(soul: record.soul, key: record.key)
     }
 
-    /// How many of the first elements come before what is looked for.
-    private static func count<Element>(_ elements: [Element], where precedes: (Element) -> Bool) -> Int {
-        var low = 0
-        var high = elements.count
-        while low < high {
-            let middle = (low + high) / 2
-            if precedes(elements[middle]) { low = middle + 1 } else { high = middle }
-        }
-        return low
-    }
-
     /// The leaf and place of the first record at or behind an address.
     private func place(_ address: GraphAddress) -> (leaf: Int, place: Int) {
-        let leaf = Self.count(leaves) { leaf in leaf.last.map { Self.address($0) < address } ?? true }
+        let leaf = leaves.partitioningIndex { leaf in leaf.last.map { Self.address($0) >= address } ?? false }
         guard leaf < leaves.count else { return (leaf, 0) }
-        return (leaf, Self.count(leaves[leaf]) { Self.address($0) < address })
+        return (leaf, leaves[leaf].partitioningIndex { Self.address($0) >= address })
     }
 
     /// Puts the record in its place, or in place of what is there.

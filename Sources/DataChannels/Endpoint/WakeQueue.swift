@@ -1,6 +1,6 @@
 import SwarmBase
 
-/// Something with a deadline in a ``DeadlineQueue``.
+/// Something with a deadline in a ``WakeQueue``.
 protocol DeadlineHolder: AnyObject {
     /// Its slot in the queue; the queue's own.
     var deadlineSlot: Int? { get set }
@@ -11,7 +11,7 @@ protocol DeadlineHolder: AnyObject {
 /// A holder's deadline moves with nearly every packet, mostly to a later moment. So only an earlier one is noted at once;
 /// a holder that is woken too early is asked again and noted anew. The heap holds numbers, not holders: moving those about
 /// would count references.
-struct DeadlineQueue<Holder: DeadlineHolder> {
+struct WakeQueue<Holder: DeadlineHolder> {
     private struct Entry {
         var at: Instant
         let slot: Int
