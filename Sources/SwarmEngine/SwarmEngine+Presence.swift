@@ -76,7 +76,7 @@ extension SwarmEngine {
         return PresenceRecord(
             peer: peerID, sessionKey: sessionKey.publicKey, timestamp: lastPresenceTimestamp,
             isLeaving: isLeaving ?? self.isLeaving, knowsLanes: true, keepsState: configuration.isDurable && usesMail,
-            name: configuration.name)
+            takesLaneMail: true, name: configuration.name)
     }
 
     /// Subscribes to presence and to our inbox of today, and around midnight of the neighbouring day.
@@ -244,7 +244,7 @@ extension SwarmEngine {
             return false
         }
         member.session.peerRestarted(isFirst: isFirst, now: now)
-        member.session.setKnowsLanes(member.presence?.knowsLanes ?? false)
+        noteAbilities(of: member)
         member.refusedUs = nil
         guard member.refusal == nil else { return true }
         member.negotiation.reset(now: now)

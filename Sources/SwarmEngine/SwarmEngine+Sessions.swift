@@ -143,9 +143,7 @@ extension SwarmEngine {
                     events.append(.message(from: member.peer, message.content, path: path, sequence: message.number))
                 }
             case .inboundAdvanced(let lane, let note):
-                if lane == .plain {
-                    self.note(stream: note.stream, of: member, since: member.presence?.timestamp ?? 0)
-                }
+                self.note(stream: note.stream, of: member, since: member.presence?.timestamp ?? 0)
                 if configuration.isDurable {
                     keepInbound(of: member, lane, note)
                 } else {

@@ -77,10 +77,12 @@ extension SwarmEngine {
         for (peer, kept) in conversations.sorted(by: { $0.key < $1.key }) where !kept.isEmpty {
             guard let member = member(peer, now: now) else { break }
             let wall = wall(now)
+            let knowsLanes = member.session.knowsLanes
             member.session = kept.session(
                 configuration.session, fresh: member.session.outbound, seed: entropy.next()
             ) { now + .milliseconds(Int64(min(max(0, Double($0) - wall), 1e12))) }
             member.session.setPaused(isPaused)
+            if let knowsLanes { member.session.setKnowsLanes(knowsLanes) }
         }
     }
 

@@ -55,6 +55,9 @@ import Testing
             name: "Alice Ünal")
         let leaving = PresenceRecord(
             peer: bob.id, sessionKey: bob.session.publicKey, timestamp: 1_795_000_000_001, isLeaving: true, name: "")
+        let able = PresenceRecord(
+            peer: bob.id, sessionKey: bob.session.publicKey, timestamp: 1_795_000_000_002, isLeaving: false,
+            knowsLanes: true, keepsState: true, takesLaneMail: true, name: "Bob")
         let sealedPresence = try presence.sealed(by: alice.identity, topic: open)
         func signal(_ content: Signal.Content, to: PeerID?) -> Signal {
             Signal(
@@ -92,10 +95,12 @@ import Testing
             },
             presences: [
                 (presence, sealedPresence), (leaving, try leaving.sealed(by: bob.identity, topic: open)),
+                (able, try able.sealed(by: bob.identity, topic: open)),
             ].map {
                 ProtocolVectors.PresenceVector(
-                    peer: $0.peer.description, timestamp: $0.timestamp, isLeaving: $0.isLeaving, name: $0.name,
-                    sealed: $1.hexadecimal)
+                    peer: $0.peer.description, timestamp: $0.timestamp, isLeaving: $0.isLeaving,
+                    knowsLanes: $0.knowsLanes, keepsState: $0.keepsState, takesLaneMail: $0.takesLaneMail,
+                    name: $0.name, sealed: $1.hexadecimal)
             },
             envelopes: try [("alice", "bob", 0), ("bob", "alice", 41)].map { try envelope($0, $1, counter: $2) },
             rekeying: try rekeying(), mail: try mail(), signals: signals,
@@ -213,7 +218,58 @@ import Testing
             prekeyPublic: pair.publicKey.rawRepresentation.hexadecimal, timestamp: item.timestamp,
             packet: packet.hexadecimal,
             item: try item.sealed(by: alice.identity, to: prekey, topic: topic()).hexadecimal,
-            bundle: frame.hexadecimal, bundleSigned: signed.hexadecimal)
+            bundle: frame.hexadecimal, bundleSigned: signed.hexadecimal, lanes: laneMail())
+    }
+
+    private func laneMail() -> ProtocolVectors.LaneMailVector {
+        let time: UInt64 = 1_795_000_000_000
+        func data(
+            _ lane: Lane, _ sequence: UInt64, _ message: UInt64, _ flags: DataFrame.Flags, _ text: String
+        ) -> Frame {
+            .data(
+                DataFrame(
+                    lane: lane, stream: UInt64(lane.number) + 100, sequence: sequence, base: 1, message: message,
+                    flags: flags, payload: Array(text.utf8)))
+        }
+        let (urgent, any) = (
+            Lane(messages: .urgent, isOrdered: true), Lane(messages: .low, isOrdered: false)
+        )
+        let frames = [
+            .deadline(message: 4, at: time + 1000), data(urgent, 1, 4, [.first, .last, .text], "soon"),
+            data(urgent, 2, 5, [.first, .last, .text], "whenever"), data(.plain, 7, 6, [.first], "plain, "),
+            data(.plain, 8, 6, [.last], "in two"), .deadline(message: 9, at: time + 2000),
+            data(any, 3, 9, [.first], "parts "), data(any, 4, 9, [.last], "of one"),
+            .deadline(message: 10, at: time - 1), data(.plain, 9, 10, [.first, .last], "over"),
+            .acknowledgement(
+                Acknowledgement(
+                    lane: any, stream: 9, received: 8, durable: 7, window: 256,
+                    outcomes: [.init(sequence: 0, message: 3, code: 1)], bitmap: [1])),
+            .confirmed(urgent, stream: 8, base: 3), .ping(id: 1), .bye,
+            .data(
+                DataFrame(
+                    lane: Lane(control: .normal), stream: 5, sequence: 1, base: 1, message: 1, flags: [.first, .last],
+                    payload: [3, 0, 0, 0, 0, 0, 0, 0, 1])),
+        ]
+        var packet: [UInt8] = []
+        for frame in frames { frame.write(to: &packet) }
+        return ProtocolVectors.LaneMailVector(
+            packet: packet.hexadecimal, frames: frames.map(\.vector),
+            readings: [time, time + 999, time + 1000, time + 5000].map {
+                .init(time: $0, taken: frames.ofMail(at: $0).map(\.vector))
+            })
+    }
+
+    @Test func mailOfAllLanesIsRead() throws {
+        let vector = try ProtocolVectors.load().mail.lanes
+        let frames = try Frame.parse(bytes(vector.packet))
+        #expect(frames.map(\.vector) == vector.frames)
+        for reading in vector.readings {
+            #expect(frames.ofMail(at: reading.time).map(\.vector) == reading.taken, "\(reading.time)")
+        }
+        let taken = vector.readings.map { reading in reading.taken.filter { $0.contains("data") } }
+        #expect(taken.map(\.count) == [7, 7, 7, 7], "all that has a number is taken")
+        func withdrawn(_ lines: [String]) -> Int { lines.count { $0.hasSuffix(" ") } }
+        #expect(taken.map(withdrawn) == [1, 1, 2, 4])
     }
 
     @Test func mailOpens() throws {
@@ -290,6 +346,8 @@ import Testing
             let record = try PresenceRecord(opening: bytes(vector.sealed), topic: topic)
             #expect(record.peer.description == expected.peer && record.timestamp == expected.timestamp)
             #expect(record.isLeaving == expected.isLeaving && record.name == expected.name)
+            #expect(record.knowsLanes == expected.knowsLanes && record.takesLaneMail == expected.takesLaneMail)
+            #expect(record.keepsState == expected.keepsState)
         }
         for (vector, expected) in zip(vectors.signals, made.signals) {
             let sealed = try bytes(vector.sealed)

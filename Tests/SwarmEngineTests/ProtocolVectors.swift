@@ -44,6 +44,9 @@ struct ProtocolVectors: Codable, Equatable {
         var peer: String
         var timestamp: UInt64
         var isLeaving: Bool
+        var knowsLanes: Bool
+        var keepsState: Bool
+        var takesLaneMail: Bool
         var name: String
         var sealed: String
     }
@@ -88,6 +91,20 @@ struct ProtocolVectors: Codable, Equatable {
         /// A packet of one frame: prekeys that Bob gives Alice, among them the one above as last resort.
         var bundle: String
         var bundleSigned: String
+        /// A packet of several lanes with deadlines, and what a reader takes of it at different times.
+        var lanes: LaneMailVector
+    }
+
+    struct LaneMailVector: Codable, Equatable {
+        struct Reading: Codable, Equatable {
+            /// Milliseconds since 1970.
+            var time: UInt64
+            var taken: [String]
+        }
+
+        var packet: String
+        var frames: [String]
+        var readings: [Reading]
     }
 
     struct SignalVector: Codable, Equatable {
@@ -204,6 +221,7 @@ extension Frame {
         case .prekeys(let bundle):
             "prekeys \(bundle.lastResort.vector) \(bundle.expiry) \(bundle.oneTime.map(\.vector)) "
                 + bundle.signature.hexadecimal
+        case .deadline(let message, let time): "deadline \(message) \(time)"
         case .prekeyStock(let stock): "stock \(stock.lastResort?.value ?? 0) \(stock.oneTime)"
         }
     }

@@ -1,11 +1,38 @@
 import Gun
 import SwarmBase
 
-/// Where the mail that was left for a member ends in what we have to say to it.
+/// Where the mail that was left for a member ends in one lane of what we have to say to it.
 struct MailCursor: Equatable, Sendable {
     var stream: UInt64 = 0
     /// The first sequence number that has not been left.
     var next: UInt64 = 0
+}
+
+/// The same in all lanes of messages.
+struct MailCursors: Equatable, Sendable {
+    private var lanes = [MailCursor](repeating: MailCursor(), count: Lane.ofMessages.count)
+
+    subscript(lane: Lane) -> MailCursor {
+        get { lane.isControl ? MailCursor() : lanes[lane.index] }
+        set { if !lane.isControl { lanes[lane.index] = newValue } }
+    }
+}
+
+/// What a member said last of what it takes. Kept under `knows/PEER`, as the flags of its presence record: mail is for those who are away.
+struct MailAbilities: Equatable, Sendable {
+    /// Lanes at all.
+    var lanes: Bool
+    /// Mail of every lane, with deadlines.
+    var laneMail: Bool
+
+    init(lanes: Bool = false, laneMail: Bool = false) {
+        self.lanes = lanes
+        self.laneMail = laneMail
+    }
+
+    init(flags: UInt8) { self.init(lanes: flags & 2 != 0, laneMail: flags & 8 != 0) }
+
+    var flags: UInt8 { (lanes ? 2 : 0) | (laneMail ? 8 : 0) }
 }
 
 /// What mail is about with one other member.
@@ -15,6 +42,7 @@ struct MemberMail: Sendable {
         var address: RecordAddress
         var state: Double
         var prekey: PrekeyID
+        /// Without what they carried.
         var frames: [Frame]
     }
 
@@ -24,7 +52,9 @@ struct MemberMail: Sendable {
     var dueAt: Instant?
     /// When it was last looked at whether something can be left.
     var lookedAt: Instant?
-    var cursor = MailCursor()
+    var cursors = MailCursors()
+    /// What the member is known to take, from its latest record, of this run or a former one.
+    var abilities = MailAbilities()
     /// The week that numbers count in, and the next of them.
     var week = 0
     var nextNumber: UInt32 = 0
@@ -44,6 +74,8 @@ struct MemberMail: Sendable {
     var unsettled: [Unsettled] = []
     /// When an absent member is told how far its mail has come.
     var acknowledgeAt: Instant?
+    /// The lanes of which it is told then that we know the outcomes it has told us.
+    var confirming: Set<Lane> = []
     /// When the streams that come from the member were first heard of, by its clock.
     var since: [UInt64: UInt64] = [:]
 
@@ -53,6 +85,7 @@ struct MemberMail: Sendable {
         dueAt = nil
         lookedAt = nil
         acknowledgeAt = nil
+        confirming = []
         leftBytes = 0
         underWay.removeAll()
         stockAt = now

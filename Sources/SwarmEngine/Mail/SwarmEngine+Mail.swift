@@ -43,17 +43,17 @@ extension SwarmEngine {
         guard member.mail.absentSince != nil else { return .zero }
         let next: Instant? = .earlier(member.mail.dueAt, member.mail.acknowledgeAt)
         // Whether it can be left is looked at when something was said, and every second from then on.
-        guard member.mail.dueAt == nil, !member.mail.held.isEmpty, member.session.hasMail(after: member.mail.cursor)
-        else {
-            return next
-        }
+        guard member.mail.dueAt == nil, !member.mail.held.isEmpty, hasMail(for: member) else { return next }
         return .earlier(next, member.mail.lookedAt.map { $0 + .seconds(1) } ?? .zero)
+    }
+
+    private func hasMail(for member: Member) -> Bool {
+        member.session.hasMail(after: member.mail.cursors, knowsLanes: member.mail.abilities.laneMail)
     }
 
     /// When what there is to say is to be left, if it can be.
     private func leavingAt(_ member: Member, now: Instant) -> Instant? {
-        guard let since = member.mail.absentSince, canLeave(to: member, now: now),
-            member.session.hasMail(after: member.mail.cursor),
+        guard let since = member.mail.absentSince, canLeave(to: member, now: now), hasMail(for: member),
             member.mail.leftBytes < configuration.mail.largestBacklog, !member.blocked.contains(.relay)
         else { return nil }
         return max(since + configuration.mail.absence, member.mail.dueAt ?? now + configuration.mail.gathering)
@@ -76,13 +76,15 @@ extension SwarmEngine {
             member.mail.nextNumber = 0
         }
         while member.mail.leftBytes < configuration.mail.largestBacklog,
-            let packet = member.session.mail(after: member.mail.cursor, limit: configuration.session.largestPacket),
+            let packet = member.session.mail(
+                after: member.mail.cursors, limit: configuration.session.largestPacket,
+                knowsLanes: member.mail.abilities.laneMail, wall: { milliseconds($0) }),
             let prekey = member.mail.held.take(wall: milliseconds(now)),
             let item = sealed(packet.bytes, to: prekey, of: member, now: now)
         {
             let key = MailInbox.key(tag, .item(member.mail.nextNumber))
-            member.mail.cursor = packet.end
-            member.session.leftAsMail(before: packet.end.next)
+            member.mail.cursors = packet.end
+            member.session.leftAsMail(before: packet.end)
             member.mail.nextNumber += 1
             member.mail.leftBytes += packet.bytes.count
             let mail = MailToLeave(soul: soul, key: key, item: item, messages: packet.messages)
@@ -131,11 +133,15 @@ extension SwarmEngine {
         }
     }
 
-    /// Tells a sender that is away how far its mail has come.
+    /// Tells a sender that is away how far its mail has come, and that we know what became of ours.
     private mutating func leaveAcknowledgement(for member: Member, now: Instant) {
         member.mail.acknowledgeAt = nil
+        let confirming = member.mail.confirming
+        member.mail.confirming = []
         guard canLeave(to: member, now: now), let prekey = member.mail.held.reusable(wall: milliseconds(now)),
-            let packet = member.session.acknowledgementPacket(),
+            let packet = member.session.acknowledgementPacket(
+                confirming: confirming, limit: configuration.session.largestPacket,
+                knowsLanes: member.mail.abilities.laneMail),
             let soul = mailSoul(of: member.peer, week: week(now)),
             let item = sealed(packet, to: prekey, of: member, now: now)
         else { return }
@@ -145,13 +151,29 @@ extension SwarmEngine {
 
     // MARK: What outlives a run
 
+    /// A member's record has come, of a run that is new to us: what it says holds until the next one does, though it be away.
+    mutating func noteAbilities(of member: Member) {
+        let abilities = MailAbilities(
+            lanes: member.presence?.knowsLanes ?? false, laneMail: member.presence?.takesLaneMail ?? false)
+        member.session.setKnowsLanes(abilities.lanes)
+        guard abilities != member.mail.abilities else { return }
+        member.mail.abilities = abilities
+        guard configuration.isDurable else { return }
+        pendingWrites.append(StorageWrite(key: "knows/\(member.peer)", value: [abilities.flags]))
+    }
+
     private mutating func keepMailed(of member: Member) {
         guard configuration.isDurable else { return }
         var writer = ByteWriter(capacity: 32)
-        writer.integer(member.mail.cursor.stream)
-        writer.integer(member.mail.cursor.next)
+        writer.integer(member.mail.cursors[.plain].stream)
+        writer.integer(member.mail.cursors[.plain].next)
         writer.integer(UInt64(member.mail.week))
         writer.integer(member.mail.nextNumber)
+        for lane in Lane.ofMessages where lane != .plain && member.mail.cursors[lane] != MailCursor() {
+            writer.integer(lane.number)
+            writer.integer(member.mail.cursors[lane].stream)
+            writer.integer(member.mail.cursors[lane].next)
+        }
         pendingWrites.append(StorageWrite(key: "mailed/\(member.peer)", value: writer.bytes))
     }
 
@@ -160,7 +182,7 @@ extension SwarmEngine {
         prekeys.restore(records)
         for (key, value) in records {
             let parts = key.split(separator: "/")
-            guard parts.count == 2, ["mailed", "held", "since"].contains(parts[0]),
+            guard parts.count == 2, ["mailed", "held", "since", "knows"].contains(parts[0]),
                 let peer = PeerID(String(parts[1])), peer != peerID, let member = member(peer, now: now)
             else { continue }
             var reader = ByteReader(value)
@@ -171,9 +193,18 @@ extension SwarmEngine {
                 guard let stream: UInt64 = reader.integer(), let next: UInt64 = reader.integer(),
                     let week: UInt64 = reader.integer(), let number: UInt32 = reader.integer()
                 else { continue }
-                member.mail.cursor = MailCursor(stream: stream, next: next)
+                member.mail.cursors[.plain] = MailCursor(stream: stream, next: next)
                 member.mail.week = Int(clamping: week)
                 member.mail.nextNumber = number
+                while let lane = (reader.integer() as UInt8?).flatMap({ Lane(number: $0) }),
+                    let stream: UInt64 = reader.integer(), let next: UInt64 = reader.integer()
+                {
+                    member.mail.cursors[lane] = MailCursor(stream: stream, next: next)
+                }
+            case "knows":
+                guard let flags: UInt8 = reader.integer() else { continue }
+                member.mail.abilities = MailAbilities(flags: flags)
+                member.session.setKnowsLanes(member.mail.abilities.lanes)
             default:
                 while let stream: UInt64 = reader.integer(), let time: UInt64 = reader.integer() {
                     member.mail.since[stream] = time

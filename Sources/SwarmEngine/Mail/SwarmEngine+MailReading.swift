@@ -6,6 +6,8 @@ import SwarmBase
 extension SwarmEngine {
     /// How long a sender that is away waits for what else has come, before it is told.
     private static let acknowledgementDelay = Duration.seconds(1)
+    /// Of how many streams of a member it is known since when.
+    private static let mostStreams = 64
 
     /// Follows our souls of this week and the last, and lets go of older ones, and of the keys that opened what was in them.
     mutating func followMail(now: Instant) {
@@ -72,7 +74,7 @@ extension SwarmEngine {
             }
             guard !blockedMembers.contains(item.sender) else { throw .notForUs }
             guard let member = member(item.sender, now: now) else { return false }
-            let frames = try Frame.parse(item.packet).filter(\.isMail)
+            let frames = try Frame.parse(item.packet).ofMail(at: milliseconds(now))
             try check(frames, of: item, from: member)
             guard member.session.takesMail(frames) else {
                 mailInbox.opened[source] = (number, item)
@@ -81,7 +83,8 @@ extension SwarmEngine {
             mailInbox.remove(number, of: source)
             member.mail.unsettled.append(
                 MemberMail.Unsettled(
-                    address: address, state: entry.state, prekey: try prekey(of: sealed), frames: frames))
+                    address: address, state: entry.state, prekey: try prekey(of: sealed),
+                    frames: frames.map(\.withoutPayload)))
             note(streamsOf: frames, of: member, since: item.timestamp)
             member.session.receive(mail: frames, now: now)
             pump(member, now: now)
@@ -100,15 +103,24 @@ extension SwarmEngine {
         else { return }
         do throws(Refusal) {
             let item = try open(sealed, now: now)
-            let frames = try Frame.parse(item.packet)
+            let frames = try Frame.parse(item.packet).ofMail(at: milliseconds(now))
             if let member = members[item.sender] {
-                member.session.receive(mail: frames.filter(\.isAcknowledgement), now: now)
+                confirm(frames, to: member, now: now)
+                member.session.receive(mail: frames.filter { !$0.isData }, now: now)
                 pump(member, now: now)
             }
         } catch {
             refuse(error)
         }
         clearMail(RecordAddress(soul: source.soul, key: key), state: entry.state, now: now)
+    }
+
+    /// Outcomes that it has told us, a member is told that we know, by mail if it is away: it repeats them until then, and takes no more than so many.
+    private mutating func confirm(_ frames: [Frame], to member: Member, now: Instant) {
+        for case .acknowledgement(let acknowledgement) in frames where !acknowledgement.outcomes.isEmpty {
+            member.mail.confirming.insert(acknowledgement.lane)
+            if !member.session.isUp { member.mail.acknowledgeAt = now + Self.acknowledgementDelay }
+        }
     }
 
     private func prekey(of sealed: [UInt8]) throws(Refusal) -> PrekeyID {
@@ -126,10 +138,9 @@ extension SwarmEngine {
 
     /// What was sent before the sender began anew is void: it would come after what follows it.
     private func check(_ frames: [Frame], of item: MailItem, from member: Member) throws(Refusal) {
-        guard let present = member.session.supersededStream(by: frames), let since = member.mail.since[present] else {
-            return
+        for stream in member.session.supersededStreams(by: frames) {
+            if let since = member.mail.since[stream], item.timestamp <= since { throw .replayed }
         }
-        if item.timestamp <= since { throw .replayed }
     }
 
     /// Notes when a stream was first heard of.
@@ -142,7 +153,7 @@ extension SwarmEngine {
     mutating func note(stream: UInt64, of member: Member, since time: UInt64) {
         guard member.mail.since[stream] == nil else { return }
         member.mail.since[stream] = time
-        if member.mail.since.count > 32, let oldest = member.mail.since.min(by: { $0.value < $1.value }) {
+        if member.mail.since.count > Self.mostStreams, let oldest = member.mail.since.min(by: { $0.value < $1.value }) {
             member.mail.since[oldest.key] = nil
         }
         guard configuration.isDurable else { return }
@@ -178,12 +189,11 @@ extension SwarmEngine {
 }
 
 extension Frame {
-    /// Whether mail may bring it.
-    fileprivate var isMail: Bool {
-        if case .data = self { true } else { isAcknowledgement }
-    }
+    fileprivate var isData: Bool { if case .data = self { true } else { false } }
 
-    fileprivate var isAcknowledgement: Bool {
-        if case .acknowledgement = self { true } else { false }
+    fileprivate var withoutPayload: Frame {
+        guard case .data(var data) = self else { return self }
+        data.payload = []
+        return .data(data)
     }
 }

@@ -16,6 +16,8 @@ struct PresenceRecord: Equatable, Sendable {
     var keepsState: Bool
     /// The member knows lanes (docs/protocol.md, "Lanes").
     var knowsLanes = false
+    /// What mail it takes may be of every lane, and have deadlines.
+    var takesLaneMail = false
     var name: String
 
     /// Signs and seals.
@@ -47,7 +49,8 @@ struct PresenceRecord: Equatable, Sendable {
         writer.append(peer.rawRepresentation)
         writer.append(sessionKey.rawRepresentation)
         writer.integer(timestamp)
-        writer.integer(UInt8((isLeaving ? 1 : 0) | (knowsLanes ? 2 : 0) | (keepsState ? 4 : 0)))
+        writer.integer(
+            UInt8((isLeaving ? 1 : 0) | (knowsLanes ? 2 : 0) | (keepsState ? 4 : 0) | (takesLaneMail ? 8 : 0)))
         writer.prefixed(by: UInt8.self, Array(name.utf8.prefix(Self.longestName)))
     }
 
@@ -61,12 +64,13 @@ struct PresenceRecord: Equatable, Sendable {
         else { return nil }
         self.init(
             peer: peer, sessionKey: sessionKey, timestamp: timestamp, isLeaving: flags & 1 != 0,
-            knowsLanes: flags & 2 != 0, keepsState: flags & 4 != 0, name: String(decoding: name, as: UTF8.self))
+            knowsLanes: flags & 2 != 0, keepsState: flags & 4 != 0, takesLaneMail: flags & 8 != 0,
+            name: String(decoding: name, as: UTF8.self))
     }
 
     init(
         peer: PeerID, sessionKey: SessionPublicKey, timestamp: UInt64, isLeaving: Bool, knowsLanes: Bool = false,
-        keepsState: Bool = false,
+        keepsState: Bool = false, takesLaneMail: Bool = false,
         name: String
     ) {
         self.peer = peer
@@ -74,6 +78,7 @@ struct PresenceRecord: Equatable, Sendable {
         self.timestamp = timestamp
         self.isLeaving = isLeaving
         self.keepsState = keepsState
+        self.takesLaneMail = takesLaneMail
         self.knowsLanes = knowsLanes
         self.name = name
     }

@@ -108,12 +108,7 @@ struct Acknowledgement: Equatable, Sendable {
     var isPlain: Bool { lane == .plain && outcomes.isEmpty && bitmap.isEmpty }
 
     /// Whether a fragment is handed on and noted.
-    func covers(_ sequence: UInt64) -> Bool {
-        if sequence < durable { return true }
-        guard sequence - durable < UInt64(bitmap.count) * 8 else { return false }
-        let bit = Int(sequence - durable)
-        return bitmap[bit >> 3] >> UInt8(bit & 7) & 1 != 0
-    }
+    func covers(_ sequence: UInt64) -> Bool { InboundNote.covers(sequence, next: durable, beyond: bitmap) }
 
     init(readingPlain reader: inout ByteReader) throws(Refusal) {
         guard let stream: UInt64 = reader.integer(), let received: UInt64 = reader.integer(),

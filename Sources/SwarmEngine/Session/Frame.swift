@@ -23,6 +23,8 @@ enum Frame: Equatable, Sendable {
     case prekeys(PrekeyBundle)
     /// How many of the receiver's the sender has.
     case prekeyStock(PrekeyStock)
+    /// When a message that follows in an item of mail is no longer of use, in milliseconds since 1970 by the sender's clock.
+    case deadline(message: UInt64, at: UInt64)
     /// The writer of a lane knows the outcomes of all before `base`.
     case confirmed(Lane, stream: UInt64, base: UInt64)
     /// A piece of one direction of a byte stream.
@@ -71,6 +73,7 @@ enum Frame: Equatable, Sendable {
         case .refused: 15
         case .prekeys: 23
         case .prekeyStock: 24
+        case .deadline: 25
         case .rekeying(let frame): frame.type
         }
     }
@@ -103,6 +106,9 @@ enum Frame: Equatable, Sendable {
         case .prekeyStock(let stock):
             body.integer(stock.lastResort?.value ?? 0)
             body.integer(stock.oneTime)
+        case .deadline(let message, let time):
+            body.integer(message)
+            body.integer(time)
         case .confirmed(let lane, let stream, let base):
             body.integer(lane.number)
             body.integer(stream)
@@ -195,6 +201,9 @@ enum Frame: Equatable, Sendable {
         case 24:
             guard let id: UInt32 = reader.integer(), let count: UInt16 = reader.integer() else { throw .malformed }
             self = .prekeyStock(PrekeyStock(lastResort: PrekeyID(id), oneTime: count))
+        case 25:
+            guard let message: UInt64 = reader.integer(), let time: UInt64 = reader.integer() else { throw .malformed }
+            self = .deadline(message: message, at: time)
         default:
             guard let frame = try RekeyFrame(type: type, reading: &reader) else { return nil }
             self = .rekeying(frame)

@@ -80,6 +80,26 @@ struct Inbound: Sendable {
         return lane.isOrdered ? receiveInOrder(frame, budget) : receiveInAnyOrder(frame, budget)
     }
 
+    /// The writer has to confirm outcomes before more is taken.
+    private var isFull: Bool { outcomes.count >= Self.mostOutcomes }
+
+    /// Whether fragments that come one after the other, as mail brings them, are all of use now, or have been before.
+    func takes(_ frames: [DataFrame]) -> Bool {
+        guard let first = frames.first else { return true }
+        if isFull { return false }
+        let isKnown = first.stream == stream && first.base <= expected
+        var next = isKnown ? expected : first.base
+        for frame in frames where frame.sequence >= next {
+            guard frame.sequence - next < (lane.isOrdered ? 1 : UInt64(lane.window)) else { return false }
+            if frame.sequence == next { next += 1 }
+            while isKnown, early[next] != nil || handed.contains(next) { next += 1 }
+        }
+        return true
+    }
+
+    /// Whether a fragment is noted for good, or of a stream that is over.
+    func isDurable(_ frame: DataFrame) -> Bool { frame.stream != stream || note.covers(frame.sequence) }
+
     /// The writer knows the outcomes of all before `base`.
     mutating func confirm(base: UInt64) {
         guard let first = outcomes.first, first.sequence < base else { return }
@@ -136,9 +156,9 @@ struct Inbound: Sendable {
     ///   - knowsLanes: the sender knows more than how far its stream has come.
     func acknowledgement(isPaused: Bool, knowsLanes: Bool = true) -> Acknowledgement? {
         guard let stream else { return nil }
-        let isFull = isPaused || outcomes.count >= Self.mostOutcomes
         var acknowledgement = Acknowledgement(
-            lane: lane, stream: stream, received: expected, durable: note.next, window: isFull ? 0 : lane.window)
+            lane: lane, stream: stream, received: expected, durable: note.next,
+            window: isPaused || isFull ? 0 : lane.window)
         if knowsLanes {
             acknowledgement.outcomes = note.outcomes
             acknowledgement.bitmap = note.beyond

@@ -21,6 +21,16 @@ struct InboundNote: Equatable, Sendable {
     var beyond: [UInt8] = []
     var outcomes: [Outcome] = []
 
+    /// Whether a fragment was handed on, or has an outcome.
+    func covers(_ sequence: UInt64) -> Bool { Self.covers(sequence, next: next, beyond: beyond) }
+
+    static func covers(_ sequence: UInt64, next: UInt64, beyond: [UInt8]) -> Bool {
+        if sequence < next { return true }
+        guard sequence - next < UInt64(beyond.count) * 8 else { return false }
+        let bit = Int(sequence - next)
+        return beyond[bit >> 3] >> UInt8(bit & 7) & 1 != 0
+    }
+
     /// As it is kept.
     var bytes: [UInt8] {
         var writer = ByteWriter(capacity: 20 + outcomes.count * 17 + beyond.count)

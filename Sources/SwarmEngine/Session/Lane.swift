@@ -53,6 +53,10 @@ struct Lane: Hashable, Sendable {
     init(control priority: MessagePriority) { index = priority.rank + 8 }
 
     static let all = (0..<count).map { Lane($0) }
+    /// Those of messages, the most urgent first.
+    static let ofMessages = MessagePriority.allCases.reversed().flatMap { priority in
+        [true, false].map { Lane(messages: priority, isOrdered: $0) }
+    }
 
     var number: UInt8 { UInt8(truncatingIfNeeded: index) }
     var priority: MessagePriority { MessagePriority.byLane[index & 3] }

@@ -14,6 +14,7 @@ struct Outbound: Sendable {
         var last: UInt64
         /// Its bytes.
         var size: Int
+        var deadline: Instant?
         /// The application knows what became of it, or is never to be told.
         var isSettled = false
         var isWithdrawn = false
@@ -105,7 +106,10 @@ struct Outbound: Sendable {
             offset = end
         } while offset < payload.count
         finish(number, first: first, size: payload.count, isHeld: isHeld)
-        if let deadline { deadlines.add(number, at: deadline) }
+        if let deadline {
+            entries[entries.count - 1].deadline = deadline
+            deadlines.add(number, at: deadline)
+        }
         return (number, first)
     }
 
@@ -168,6 +172,26 @@ struct Outbound: Sendable {
         let limit = min(released, received + min(window, UInt64(lane.window)))
         while sequence < limit, fragments[Int(sequence - base)].flags.contains(.dropped) { sequence += 1 }
         return sequence < limit ? sequence : nil
+    }
+
+    /// The number of the first fragment from there on that can be left as mail.
+    ///
+    /// - Parameter knowsDeadlines: the reader does. Else nothing is left beyond a message that may yet expire.
+    func nextInMail(from start: UInt64, knowsDeadlines: Bool) -> UInt64? {
+        var sequence = max(start, base)
+        while sequence < released, fragments[Int(sequence - base)].flags.contains(.dropped) { sequence += 1 }
+        guard sequence < released else { return nil }
+        if !knowsDeadlines, let index = index(of: fragments[Int(sequence - base)].message),
+            entries[index].deadline != nil, !entries[index].isWithdrawn, entries[index].first >= sentBefore
+        {
+            return nil
+        }
+        return sequence
+    }
+
+    /// When a message that is not withdrawn is no longer of use.
+    func deadline(of number: UInt64) -> Instant? {
+        index(of: number).flatMap { entries[$0].isWithdrawn ? nil : entries[$0].deadline }
     }
 
     /// The bytes that a fragment takes in a packet.

@@ -59,6 +59,11 @@ extension Session {
         return true
     }
 
+    /// The member knows the outcomes that we told it of.
+    mutating func confirm(_ lane: Lane, stream: UInt64, base: UInt64) {
+        if inbounds[lane.index].stream == stream { inbounds[lane.index].confirm(base: base) }
+    }
+
     /// Whether the member has all of a lane or stream up to there.
     func has(_ part: FlightPart) -> Bool {
         switch part.flow {

@@ -219,9 +219,9 @@ struct Session {
     mutating func receive(mail frames: [Frame], now: Instant) {
         for frame in frames {
             switch frame {
-            case .data(let data) where data.lane == .plain: receive(data, by: .relay, now: now)
-            case .acknowledgement(let acknowledgement) where acknowledgement.lane == .plain:
-                _ = acknowledge(acknowledgement)
+            case .data(let data): receive(data, by: .relay, now: now)
+            case .acknowledgement(let acknowledgement): _ = acknowledge(acknowledgement)
+            case .confirmed(let lane, let stream, let base): confirm(lane, stream: stream, base: base)
             default: break
             }
         }
@@ -374,7 +374,7 @@ struct Session {
             guard acknowledge(acknowledgement) else { return }
             noteProgress(by: kind, now: now)
         case .confirmed(let lane, let stream, let base):
-            if inbounds[lane.index].stream == stream { inbounds[lane.index].confirm(base: base) }
+            confirm(lane, stream: stream, base: base)
         case .bytes(let piece):
             if receive(piece, now: now) {
                 acknowledgements.add(stream: piece.id, on: kind, at: now + acknowledgementDelay(on: kind))
@@ -397,7 +397,7 @@ struct Session {
             isUp = false
             isGone = true
             events.append(.bye)
-        case .neighbours, .presence, .forward, .forwarded, .rekeying, .prekeys, .prekeyStock:
+        case .neighbours, .presence, .forward, .forwarded, .rekeying, .prekeys, .prekeyStock, .deadline:
             // The engine's.
             break
         }
