@@ -20,15 +20,20 @@ let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "s
 
 let package = Package(
     name: "swarm-space-fuzz",
-    dependencies: [.package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2")],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-collections", exact: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2"),
+    ],
     targets: [
         .target(name: "CChecksum", cSettings: [.unsafeFlags(["-fsanitize=fuzzer-no-link,address"])]),
         .target(name: "CVirtualClock"),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl"),
-        .target(name: "SwarmBase", swiftSettings: house),
+        .target(
+            name: "SwarmBase", dependencies: [.product(name: "HeapModule", package: "swift-collections")],
+            swiftSettings: house),
         .target(name: "JSON", dependencies: ["SwarmBase"], swiftSettings: house),
         .target(name: "Magnet", dependencies: ["SwarmBase"], swiftSettings: house),
-        .target(name: "Bencode", dependencies: ["SwarmBase"], swiftSettings: house),
+        .target(name: "Bencode", swiftSettings: house),
         .target(name: "SEA", dependencies: ["SwarmBase", "JSON", crypto, cryptoExtras], swiftSettings: house),
         .target(name: "ICE", dependencies: ["SwarmBase", crypto], swiftSettings: house),
         .target(name: "DTLS", dependencies: ["SwarmBase", "COpenSSL"], swiftSettings: house),

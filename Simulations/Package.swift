@@ -25,7 +25,9 @@ let package = Package(
         .target(name: "CChecksum"),
         .target(name: "CVirtualClock"),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl"),
-        .target(name: "SwarmBase", swiftSettings: house),
+        .target(
+            name: "SwarmBase", dependencies: [.product(name: "HeapModule", package: "swift-collections")],
+            swiftSettings: house),
         .target(name: "JSON", dependencies: ["SwarmBase"], swiftSettings: house),
         .target(name: "Bencode", swiftSettings: house),
         .target(name: "Magnet", dependencies: ["SwarmBase"], swiftSettings: house),
