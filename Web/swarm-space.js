@@ -11,6 +11,7 @@ import { Mailbox } from "./base/mailbox.js";
 import { Graph } from "./graph.js";
 import { Invite } from "./invite.js";
 import { Engine, SendError } from "./member/engine.js";
+import { gotKey } from "./member/keeping.js";
 import { Identity } from "./sealing/keys.js";
 import { Topic } from "./sealing/topic.js";
 import { Remembered, takeSlot } from "./storage/slot.js";
@@ -72,7 +73,9 @@ export class Swarm {
   /** Messages handed on and not taken yet. */
   #handedOn = null;
   #lifecycle = new AbortController();
-  #suspended = null;
+  #isSuspended = false;
+  /** Until the page that is back from the browser's cache is a member again. @type {Promise<void> | null} */
+  #resuming = null;
   /** What the last page of this tab took when it was too late to note it durably. */
   #taken;
 
@@ -102,7 +105,7 @@ export class Swarm {
       topic, identity, store, name: options.name ?? "", trackers: invite.trackers, relays: invite.relays,
       iceServers: options.iceServers ?? [], paths: new Set(options.paths ?? ["direct", "turn", "relay", "mesh"]),
       forwards: options.forwards ?? true, keepsState,
-      taken: new Set(swarm.#taken.take()), emit: (event) => swarm.#emit(event),
+      taken: new Set(swarm.#taken.take()), handedOn: new Set(), emit: (event) => swarm.#emit(event),
     };
     swarm.#engine = await Engine.start(swarm.#parts);
     swarm.#watchLifecycle();
@@ -142,6 +145,7 @@ export class Swarm {
    */
   async send(peer, value) {
     const { content, isText } = encoded(value);
+    if (this.#resuming) await this.#resuming;
     return this.#running().send(peer, content, isText);
   }
 
@@ -151,6 +155,7 @@ export class Swarm {
    */
   async broadcast(value) {
     const { content, isText } = encoded(value);
+    if (this.#resuming) await this.#resuming;
     const engine = this.#running();
     const here = [...engine.members.values()].filter((member) => member.isAnnounced || member.planes.size > 0);
     const sent = here.map(async ({ peer }) => [peer, await engine.send(peer, content, isText)]);
@@ -190,7 +195,14 @@ export class Swarm {
       told = { type: "message", message };
     }
     if (event.type === "state") this.graph.changed(event.soul, event.key, event.value);
-    for (const watcher of this.#watchers) watcher(told);
+    for (const watcher of this.#watchers) {
+      try {
+        watcher(told);
+      } catch (error) {
+        // It is the application's fault, and told as such; what happens here goes on.
+        (globalThis.reportError ?? console.error)(error);
+      }
+    }
   }
 
   // Members and paths.
@@ -235,7 +247,9 @@ export class Swarm {
     const { signal } = this.#lifecycle;
     window.addEventListener("online", () => this.#engine?.networkChanged(), { signal });
     window.addEventListener("pagehide", ({ persisted }) => this.#hidden(persisted), { signal });
-    window.addEventListener("pageshow", ({ persisted }) => persisted && this.#shown(), { signal });
+    window.addEventListener("pageshow", ({ persisted }) => {
+      if (persisted && this.#isSuspended) this.#resuming = this.#resume().finally(() => (this.#resuming = null));
+    }, { signal });
     document.addEventListener("resume", () => this.#engine?.awake(), { signal });
     document.addEventListener("visibilitychange", () => {
       if (document.visibilityState === "visible") this.#engine?.poke();
@@ -246,26 +260,27 @@ export class Swarm {
   #hidden(isPersisted) {
     this.#engine?.sayBye();
     this.#taken.set([...(this.#engine?.takenLately ?? [])]);
-    if (!isPersisted) return;
-    this.#suspended = this.#engine?.close();
+    if (!isPersisted || !this.#engine || this.#isSuspended) return;
+    this.#isSuspended = true;
+    this.#engine.close();
     this.#slot?.release();
   }
 
   /** The page is back from the cache: as a new run, which takes up what the former kept. */
-  async #shown() {
-    if (!this.#suspended) return;
-    await this.#suspended;
-    this.#suspended = null;
-    for (const { id, isAnnounced } of this.#formerMembers()) if (isAnnounced) this.#emit({ type: "left", peer: id });
+  async #resume() {
+    const former = this.#engine;
+    await former.keeping.finished();
+    for (const { peer, isAnnounced } of former.members.values()) if (isAnnounced) this.#emit({ type: "left", peer });
     const isSame = await this.#retakeSlot();
     if (!isSame) return location.reload();
     this.#parts.taken = new Set(this.#taken.take());
+    // Unread messages are still here.
+    const unread = [...this.#messages.items, ...(this.#handedOn ? [this.#handedOn] : [])];
+    this.#parts.handedOn = new Set(unread.map(({ from, stream, sequence }) => gotKey(from, stream, sequence)));
     this.#engine = await Engine.start(this.#parts);
+    this.#isSuspended = false;
+    this.#engine.takeWrites(former);
     this.graph.resubscribe();
-  }
-
-  #formerMembers() {
-    return [...(this.#engine?.members.values() ?? [])].map(({ peer, isAnnounced }) => ({ id: peer, isAnnounced }));
   }
 
   /** Another tab may have become this member meanwhile. */
@@ -278,6 +293,7 @@ export class Swarm {
 
   /** Says good-bye to the others and closes everything. May be called twice. */
   async leave() {
+    if (this.#resuming) await this.#resuming;
     const engine = this.#engine;
     if (!engine) return;
     await engine.leave();

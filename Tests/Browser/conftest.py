@@ -34,8 +34,8 @@ class Here:
 
 
 @pytest.fixture
-async def chromium_here(network: Network) -> AsyncIterator[Browser]:
-    """For pages from `localhost`."""
+async def chromium_here(network: Network, native_host: Host) -> AsyncIterator[Browser]:
+    """For pages from `localhost`. The host is there before it: a browser gives up what it is loading when its network changes."""
     browser = Chromium(Here(), hide_addresses=False)  # type: ignore[arg-type]
     await browser.start()
     yield browser

@@ -58,13 +58,13 @@ class Tab:
         since = self.log.mark()
         await self.page.open(f"{self._origin}healthz")  # of the right origin, and empty
         await self.page.evaluate(f"(async () => {{ {self._join} }})()")
-        joined = await self.log.wait("joined", since=since, timeout=30)
+        joined = await self.log.wait("joined", since=since, timeout=60)
         self.id = joined["self"]
 
-    async def session(self, other_id: str, *, timeout: float = 30) -> None:
+    async def session(self, other_id: str, *, timeout: float = 60) -> None:
         await self.log.wait("peer", peer=other_id, timeout=timeout)
 
-    async def path(self, other_id: str, path: str, *, since: int = 0, timeout: float = 30) -> None:
+    async def path(self, other_id: str, path: str, *, since: int = 0, timeout: float = 60) -> None:
         await self.log.wait(
             timeout=timeout,
             since=since,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -15,6 +16,7 @@ class Terminal:
 
     def __init__(self, name: str, home: Path) -> None:
         self.name, self._home, self.output = name, home, ""
+        self._more = asyncio.Event()
 
     async def open(self, *program: str, folder: Path | None = None) -> None:
         # As Debian's ~/.profile has it once that directory is there.
@@ -38,17 +40,20 @@ class Terminal:
                 self.output += chunk
                 log.write(chunk)
                 log.flush()
+                self._more.set()
 
     async def type(self, line: str) -> None:
         assert self._process.stdin
         self._process.stdin.write(f"{line}\n".encode())
         await self._process.stdin.drain()
 
-    async def shows(self, text: str, timeout: float = 30) -> None:
+    async def shows(self, text: str | re.Pattern[str], timeout: float = 60) -> None:
+        pattern = re.compile(re.escape(text)) if isinstance(text, str) else text
         try:
             async with asyncio.timeout(timeout):
-                while text not in self.output:
-                    await asyncio.sleep(0.1)
+                while not pattern.search(self.output):
+                    self._more.clear()
+                    await self._more.wait()
         except TimeoutError:
             raise AssertionError(f"{self.name} does not show {text!r} within {timeout} s:\n{self.output}") from None
 

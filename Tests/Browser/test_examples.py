@@ -109,10 +109,10 @@ async def test_the_boards(chromium_here: Chromium, site: str, magnet: str, examp
     before = await tab.page.evaluate(painted)
     for kind, x, y in (("mousePressed", 60, 60), *(("mouseMoved", 60 + 20 * step, 60 + 5 * step) for step in range(1, 8)), ("mouseReleased", 200, 95)):
         await tab.page.command("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
-    await terminal.shows(": 8 points")
+    await terminal.shows(re.compile("[0-9a-f]{8}-[0-9a-f-]{27}: 8 points"))
     await tab.wait(f"{painted} > {before}")
     native = await make_native("watcher")
     await native.command(cmd="watch", soul="drawing-board")
-    stroke = await native.log.wait("state", soul="drawing-board", where=lambda event: str(event["value"]).startswith("hsl("))
-    assert len(stroke["value"].split(" ")) == 9
+    drawn = re.compile(r"hsl\(\S+( \d+,\d+){8}")
+    await native.log.wait("state", soul="drawing-board", timeout=60, where=lambda event: drawn.fullmatch(str(event["value"])))
     assert not tab.page.faults

@@ -31,26 +31,39 @@ async def send(sender: Tab | Member, receiver: Tab | Member, text: str) -> None:
         await sender.send(receiver, text)
 
 
-def expected(sender: Talker, receiver: Talker) -> list[str]:
-    return [f"{sender.name} to {receiver.name}: {number}" for number in range(COUNT)]
+class Stream:
+    """Numbered messages from one to another, in the background: 500 in six seconds, and then some more until all is done that is to be done meanwhile."""
+
+    def __init__(self, sender: Tab | Member, receiver: Tab | Member) -> None:
+        self._sender, self._receiver = sender, receiver
+        self._texts: list[str] = []
+        self._may_end = asyncio.Event()
+        # Held while a message is on its way to the sender: whoever holds it can load the sender's page again.
+        self.turn = asyncio.Lock()
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        while len(self._texts) < COUNT or not self._may_end.is_set():
+            async with self.turn:
+                self._texts.append(f"{self._sender.name} to {self._receiver.name}: {len(self._texts)}")
+                await send(self._sender, self._receiver, self._texts[-1])
+            await asyncio.sleep(0.012 if len(self._texts) < COUNT else 0.1)
+
+    async def flows(self, path: str) -> None:
+        """Until something has come on that path from now on."""
+        await self._receiver.log.wait("message", since=self._receiver.log.mark(), path=path, timeout=60, **{"from": self._sender.id})
+
+    async def complete(self) -> None:
+        """Ends it, and waits until all has come; then fails unless each came once, in order."""
+        self._may_end.set()
+        await self._task
+        sender, receiver = self._sender, self._receiver
+        await receiver.log.until(lambda: len(receiver.texts_from(sender.id)) >= len(self._texts), 60, f"{len(self._texts)} messages of {sender.name}")
+        await asyncio.sleep(1)  # what comes twice comes late
+        assert receiver.texts_from(sender.id) == self._texts
 
 
-async def stream(sender: Tab | Member, receiver: Tab | Member, seconds: float, may_send: asyncio.Event) -> None:
-    for text in expected(sender, receiver):
-        await may_send.wait()
-        await send(sender, receiver, text)
-        await asyncio.sleep(seconds / COUNT / 2)
-
-
-async def complete(sender: Talker, receiver: Talker, timeout: float = 60) -> None:
-    """Until all has come; then fails unless each came once, in order."""
-    texts = expected(sender, receiver)
-    await receiver.log.until(lambda: len(receiver.texts_from(sender.id)) >= COUNT, timeout, f"{COUNT} messages of {sender.name}")
-    await asyncio.sleep(1)  # what comes twice comes late
-    assert receiver.texts_from(sender.id) == texts
-
-
-async def on_path(a: Tab | Member, b: Tab | Member, path: str, since: int = 0, timeout: float = 40) -> None:
+async def on_path(a: Tab | Member, b: Tab | Member, path: str, since: int = 0, timeout: float = 60) -> None:
     await a.log.wait(
         timeout=timeout,
         since=since,
@@ -60,32 +73,31 @@ async def on_path(a: Tab | Member, b: Tab | Member, path: str, since: int = 0, t
 
 async def everything(a: Tab, b: Tab | Member) -> None:
     """500 messages each way while the connection is closed from outside, the direct path is blocked, comes back, and the page of `a` is loaded again."""
-    may_send = asyncio.Event()
-    may_send.set()
     await on_path(a, b, "direct")
     await on_path(b, a, "direct")
-    senders = [asyncio.create_task(stream(*pair, seconds=12, may_send=may_send)) for pair in ((a, b), (b, a))]
-    await asyncio.sleep(2)
+    streams = Stream(a, b), Stream(b, a)
+
+    async def flow(path: str) -> None:
+        await asyncio.gather(*(stream.flows(path) for stream in streams))
+
+    await flow("direct")
     since = a.log.mark()
     await a.cut()
     await on_path(a, b, "direct", since)
-    await asyncio.sleep(1)
+    await flow("direct")
     since = a.log.mark()
     await a.block()
     await on_path(a, b, "relay", since)
-    await asyncio.sleep(2)
+    await flow("relay")
     since = a.log.mark()
     await a.unblock()
     await on_path(a, b, "direct", since)
-    await asyncio.sleep(1)
-    may_send.clear()
-    await asyncio.sleep(0.2)  # what was given to the page is kept by it, not what is on its way there
+    await flow("direct")
     before = a.id
-    await a.again()
+    async with streams[0].turn, streams[1].turn:
+        await a.again()
     assert a.id == before
-    may_send.set()
-    await asyncio.gather(*senders)
-    await asyncio.gather(complete(a, b), complete(b, a))
+    await asyncio.gather(*(stream.complete() for stream in streams))
     assert {event["path"] for event in b.log.matching("message", **{"from": a.id})} == {"direct", "relay"}
 
 
@@ -122,23 +134,21 @@ async def test_they_talk_through_a_third_when_the_relay_is_gone(chromium, supern
     b = await make_tab(chromium, "b")
     for one, other in ((a, b), (b, a), (b, native), (native, b)):
         await on_path(one, other, "direct")
-    await asyncio.sleep(1)  # until the neighbours have told of each other
     await a.block(peer=b.id)
     await b.block(peer=a.id)
     since = a.log.mark(), b.log.mark()
     await supernode.kill()
     await on_path(a, b, "mesh", since[0])
     await on_path(b, a, "mesh", since[1])
-    may_send = asyncio.Event()
-    may_send.set()
-    await asyncio.gather(*(stream(*pair, seconds=6, may_send=may_send) for pair in ((a, b), (b, a))))
-    await asyncio.gather(complete(a, b), complete(b, a))
+    await asyncio.gather(*(stream.complete() for stream in (Stream(a, b), Stream(b, a))))
     assert not native.texts_from(a.id) and a.paths_from(b.id) == b.paths_from(a.id) == {"mesh"}
 
     # They reach each other again; their connection ends; what makes a new one goes through the third.
+    since = a.log.mark(), b.log.mark()
     await a.unblock(peer=b.id)
     await b.unblock(peer=a.id)
     await on_path(a, b, "direct", since[0])
+    await on_path(b, a, "direct", since[1])
     since = a.log.mark(), b.log.mark()
     await a.page.run(f"for (const connection of connections.splice({with_native})) connection.close()")
     await on_path(a, b, "mesh", since[0])
@@ -164,7 +174,7 @@ async def test_state_is_shared(chromium, make_tab: MakeTab, make_native: MakeNat
     await tab.page.run('swarm.graph.get("board").put({ size: 3 })')
     event = await native.log.wait("state", soul="board", key="size")
     assert event["value"] == 3
-    await tab.log.until(lambda: bool(tab.log.matching("state", key="colour")), 15, "the state that native put")
+    await tab.log.until(lambda: bool(tab.log.matching("state", key="colour")), 60, "the state that native put")
     assert await tab.page.evaluate("seen") == {"colour": "red", "size": 3}
 
 
@@ -184,7 +194,7 @@ async def test_state_converges_with_no_relay_alive(chromium, supernode, make_tab
     for key in ("from a", "from b"):
         await native.log.wait("state", soul="board", key=key)
     for tab in (a, b):
-        await tab.log.until(lambda tab=tab: {e["key"] for e in tab.log.matching("state", soul="board")} | {f"from {tab.name}"} == set(whole), 15, "all of it")
+        await tab.log.until(lambda tab=tab: {e["key"] for e in tab.log.matching("state", soul="board")} | {f"from {tab.name}"} == set(whole), 60, "all of it")
         assert await tab.page.evaluate('swarm.graph.get("board").value') == whole
 
     # A node of one's own is signed, and taken for that by native members.
@@ -193,27 +203,42 @@ async def test_state_converges_with_no_relay_alive(chromium, supernode, make_tab
     await native.log.wait("state", soul=f"~{a.id}", key="status")
 
 
+async def have_prekeys(tab: Tab, native: Member) -> None:
+    """Until each has the keys that mail to the other is sealed to. No event tells of it, but the tab keeps both kinds, and its own before it gives them."""
+    keys = """new Promise((done) => {
+      indexedDB.open("swarm-space").onsuccess = ({ target: { result: database } }) => {
+        database.transaction("state").objectStore("state").getAllKeys().onsuccess = ({ target: { result } }) => (database.close(), done(result));
+      };
+    })"""
+    async with asyncio.timeout(60):
+        while not {"held", "prekey"} <= {key.split("/")[2] for key in await tab.page.evaluate(keys)}:
+            await asyncio.sleep(0.1)
+    # What it gives goes before what it says afterwards.
+    await tab.send(native.id, "there you are")
+    await native.message(tab, "there you are")  # type: ignore[arg-type]
+
+
 async def test_mail_for_who_is_away(chromium, supernode, make_tab: MakeTab, make_native: MakeNative) -> None:
     """A tab and a native member that are never there at the same time, either way, while the relay is."""
     tab, native = await make_tab(chromium, "tab"), await make_native()
     await on_path(tab, native, "direct")
     await on_path(native, tab, "direct")
-    await asyncio.sleep(2)  # they give each other keys that mail is sealed to
+    await have_prekeys(tab, native)
 
     await native.leave()
     await tab.send(native.id, "from a tab, while you were away")
-    await tab.log.wait("stored", to=native.id, timeout=20)
+    await tab.log.wait("stored", to=native.id, timeout=60)
     await tab.page.open("about:blank")
     again = await native.again()
     make_native.processes.append(again)  # type: ignore[attr-defined]
     await again.log.wait("message", text="from a tab, while you were away", **{"from": tab.id})
 
     await again.command(cmd="send", to=tab.id, text="from a terminal, while you were away")
-    await again.log.wait("stored", to=tab.id, timeout=20)
+    await again.log.wait("stored", to=tab.id, timeout=60)
     await again.leave()
     await tab.again()
     await tab.log.wait("message", text="from a terminal, while you were away", **{"from": native.id})
-    await tab.log.until(lambda: bool(tab.log.matching("delivered", to=native.id)), 20, "that the first was delivered")
+    await tab.log.until(lambda: bool(tab.log.matching("delivered", to=native.id)), 60, "that the first was delivered")
 
 
 async def test_the_page_cache_and_a_new_network(chromium, make_tab: MakeTab, make_native: MakeNative) -> None:
@@ -223,6 +248,7 @@ async def test_the_page_cache_and_a_new_network(chromium, make_tab: MakeTab, mak
     since = native.log.mark()
     await tab.page.run('dispatchEvent(new PageTransitionEvent("pagehide", { persisted: true }))')
     await native.log.wait("left", since=since, peer=tab.id)
+    since = native.log.mark()
     await send(native, tab, "while you were away")
     await tab.page.run('dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true }))')
     await tab.log.wait("message", text="while you were away", **{"from": native.id})
@@ -230,7 +256,7 @@ async def test_the_page_cache_and_a_new_network(chromium, make_tab: MakeTab, mak
     await tab.page.run('dispatchEvent(new Event("online"))')
     await send(tab, native, "from a new network")
     await native.log.wait("message", text="from a new network", **{"from": tab.id})
-    await tab.log.until(lambda: bool(tab.log.matching("delivered", to=native.id)), 20, "its delivery")
+    await tab.log.until(lambda: bool(tab.log.matching("delivered", to=native.id)), 60, "its delivery")
 
 
 async def test_the_known_answers(chromium, firefox, supernode) -> None:

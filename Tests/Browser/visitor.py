@@ -12,6 +12,13 @@ from typing import Any
 from chromium import Chromium, ChromiumPage
 
 FAULTS = (Path(__file__).parent / "accessibility.js").read_text()
+# What is seen, and what is in its fields.
+STATE = """[
+  `${location.href}, ${document.readyState}`,
+  ...[...document.querySelectorAll("input, button")].filter((field) => field.checkVisibility())
+    .map((field) => `${field.id || field.innerText}: ${field.value}${field.disabled ? " (disabled)" : ""}${field === document.activeElement ? " (focused)" : ""}`),
+  document.body.innerText,
+].join("\\n")"""
 DESKTOP, PHONE = (1280, 860), (390, 844)
 KEYS = {"Tab": (9, ""), "Enter": (13, "\r"), "Escape": (27, "")}
 
@@ -55,11 +62,12 @@ class Visitor:
     async def text(self, selector: str) -> str:
         return await self.page.evaluate(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''")
 
-    async def wait(self, condition: str, timeout: float = 30) -> Any:
+    async def wait(self, condition: str, timeout: float = 60) -> Any:
         """Until a JavaScript expression is true."""
         deadline = time.monotonic() + timeout
         while not (value := await self.page.evaluate(condition)):
-            assert time.monotonic() < deadline, f"not within {timeout} s: {condition}\n{await self.text('body')}\n{self.page.faults}"
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not within {timeout} s: {condition}\n{await self.page.evaluate(STATE)}\n{self.page.faults}")
             await asyncio.sleep(0.1)
         return value
 

@@ -23,14 +23,14 @@ class Supernode(JSONProcess):
     async def serve(self) -> None:
         dht = [] if self._dht else ["--no-dht"]
         await self.start("serve", "--json", *dht, "--host", self._address, "--port", str(self.port), "--data", str(self._data), *self._options)
-        self.ready = await self.log.wait("ready", timeout=20)
+        self.ready = await self.log.wait("ready", timeout=60)
         self.http, self.gun, self.tracker = self.ready["http"], self.ready["gun"], self.ready["tracker"]
         self.udp_host, udp_port = self.ready["udp"].rsplit(":", 1)
         self.port = int(udp_port)
 
     async def kill(self) -> None:
         self.signal(signal.SIGKILL)
-        await self.exit_status(5)
+        await self.exit_status(15)
 
     async def again(self) -> Supernode:
         """The same supernode, started anew after its end: same port, same data."""
@@ -65,7 +65,7 @@ class Member(JSONProcess):
         arguments += ["--tracker", tracker] if tracker else []
         arguments += ["--relay", relay] if relay else []
         await self.start(*arguments, *options, within=host.within if host else None)
-        self.joined = await self.log.wait("joined", timeout=30)
+        self.joined = await self.log.wait("joined", timeout=60)
         self.id = self.joined["self"]
 
     async def again(self) -> Member:
@@ -76,12 +76,12 @@ class Member(JSONProcess):
         assert successor.id == self.id, "another identity after a restart with the same --data"
         return successor
 
-    async def session(self, *others: Member, timeout: float = 30) -> None:
+    async def session(self, *others: Member, timeout: float = 60) -> None:
         """Until a session with each of these is up."""
         for other in others:
             await self.log.wait("peer", peer=other.id, timeout=timeout)
 
-    async def path(self, other: Member, path: str, *, since: int = 0, timeout: float = 30) -> None:
+    async def path(self, other: Member, path: str, *, since: int = 0, timeout: float = 60) -> None:
         """Until the session with the other is (after `since`) on that path."""
         await self.log.wait(
             timeout=timeout,
@@ -106,7 +106,7 @@ class Member(JSONProcess):
 
     async def leave(self) -> None:
         await self.command(cmd="leave")
-        assert await self.exit_status(5) == 0
+        assert await self.exit_status(15) == 0
 
     def texts_from(self, sender_id: str) -> list[str]:
         return [event["text"] for event in self.log.matching("message", **{"from": sender_id})]
@@ -114,7 +114,7 @@ class Member(JSONProcess):
     def paths_from(self, sender_id: str) -> set[str]:
         return {event["path"] for event in self.log.matching("message", **{"from": sender_id})}
 
-    async def message(self, sender: Member, text: str, timeout: float = 30) -> Event:
+    async def message(self, sender: Member, text: str, timeout: float = 60) -> Event:
         return await self.log.wait("message", text=text, timeout=timeout, **{"from": sender.id})
 
 

@@ -42,7 +42,7 @@ class EventLog:
         return [e for e in self.events[since:] if matches(e, event, fields)]
 
     async def wait(
-        self, event: str | None = None, *, timeout: float = 15, since: int = 0, where: Callable[[Event], bool] | None = None, **fields: Any
+        self, event: str | None = None, *, timeout: float = 30, since: int = 0, where: Callable[[Event], bool] | None = None, **fields: Any
     ) -> Event:
         """The first event after `since` of that name with those fields, for which `where` holds."""
 

@@ -18,6 +18,10 @@ from processes import die_with_parent
 
 ADDRESS = "10.77.0.1"
 
+# Addresses of IPv6 are good as soon as they are there (no duplicate address detection, RFC 4862 section 5.4). Else the
+# network of a host changes two seconds after its making, and browsers give up what they are loading just then.
+AT_ONCE = "for file in /proc/sys/net/ipv6/conf/all/accept_dad /proc/sys/net/ipv6/conf/default/accept_dad; do test ! -e $file || echo 0 >$file; done;"
+
 _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -33,7 +37,7 @@ class Namespace:
     def __init__(self, name: str) -> None:
         self.name = name
         self._holder = subprocess.Popen(
-            ["unshare", "--net", "sh", "-c", "echo ready; exec sleep infinity"],
+            ["unshare", "--net", "sh", "-c", f"{AT_ONCE} echo ready; exec sleep infinity"],
             stdout=subprocess.PIPE,
             preexec_fn=die_with_parent,
         )
@@ -138,8 +142,11 @@ class Network:
         if _libc.unshare(_CLONE_NEWNET) != 0:
             _enter_as_user()
         try:
+            run("sh", "-c", AT_ONCE)
             ip("link", "set", "lo", "up")
-            ip("link", "add", "lan0", "type", "bridge", "stp_state", "0", "forward_delay", "0", "mcast_snooping", "0")
+            # With an address of its own: else it takes the lowest of its ports', which is another with each new host, and those
+            # that are there already go on sending to the former one.
+            ip("link", "add", "lan0", "address", "02:00:0a:4d:00:01", "type", "bridge", "stp_state", "0", "forward_delay", "0", "mcast_snooping", "0")
             ip("address", "add", f"{ADDRESS}/24", "dev", "lan0")
             ip("link", "set", "lan0", "up")
             # A first port, always up, so that the bridge counts as connected; and a way for multicast.

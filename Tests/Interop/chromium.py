@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from browser import Browser, Page
+from event_log import EventLog
 from processes import die_with_parent, log_folder
 
 HIDE_ADDRESSES = "WebRtcHideLocalIpsWithMdns"
@@ -115,6 +116,8 @@ class Chromium(Browser):
         self._handlers[session] = page.handle
         await self.call("Runtime.enable", session)
         await self.call("Page.enable", session)
+        await self.call("Page.setLifecycleEventsEnabled", session, enabled=True)
+        await self.call("Network.enable", session)
         await self.call("Runtime.addBinding", session, name="report")
         return page
 
@@ -136,22 +139,31 @@ class ChromiumPage(Page):
     def __init__(self, browser: Chromium, target: str, session: str) -> None:
         super().__init__()
         self._browser, self._target, self._session = browser, target, session
-        self._loaded = asyncio.Event()
-        self.faults: list[str] = []  # exceptions that nobody caught
+        self._loads = EventLog(f"page {target}")  # each by the id of what was loaded: a page before may still be loading
+        self.faults: list[str] = []  # exceptions that nobody caught, and what could not be loaded
 
     def handle(self, method: str, parameters: dict[str, Any]) -> None:
         if method == "Runtime.bindingCalled" and parameters["name"] == "report":
             self.on_report(parameters["payload"])
-        elif method == "Page.loadEventFired":
-            self._loaded.set()
+        elif method == "Page.lifecycleEvent":
+            self._loads.append({"event": parameters["name"], "loader": parameters["loaderId"]})
         elif method == "Runtime.exceptionThrown":
             details = parameters["exceptionDetails"]
             self.faults.append(details.get("exception", {}).get("description", details["text"]))
+        elif method == "Network.loadingFailed" and not parameters.get("canceled") and parameters.get("blockedReason") != "inspector":
+            self.faults.append(f"not loaded: {parameters['type']}: {parameters['errorText']}")
 
     async def open(self, url: str) -> None:
-        self._loaded.clear()
-        await self.command("Page.navigate", url=url)
-        await asyncio.wait_for(self._loaded.wait(), 30)
+        begun = await self.command("Page.navigate", url=url)
+        assert "errorText" not in begun, f"chromium: {url}: {begun['errorText']}"
+        await self._loads.wait("load", loader=begun["loaderId"], timeout=60)
+
+    async def reload(self) -> None:
+        """As its button does; until the page is loaded anew."""
+        since = self._loads.mark()
+        before = (await self.command("Page.getFrameTree"))["frameTree"]["frame"]["loaderId"]
+        await self.command("Page.reload")
+        await self._loads.wait("load", since=since, timeout=60, where=lambda event: event["loader"] != before)
 
     async def before_each(self, script: str) -> None:
         await self.command("Page.addScriptToEvaluateOnNewDocument", source=script)

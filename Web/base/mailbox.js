@@ -28,6 +28,11 @@ export class Mailbox {
     this.#changed(this.#items.length);
   }
 
+  /** What waits, in order. @returns {readonly T[]} */
+  get items() {
+    return this.#items;
+  }
+
   /** What came before is still to be read; then the sequence ends. */
   finish() {
     this.#isFinished = true;

@@ -92,6 +92,11 @@ export class GunClient {
     return this.#outbox.unacknowledgedCount;
   }
 
+  /** Those. @returns {{soul: string, key: string, value: import("./graph.js").GunValue, state: number}[]} */
+  get unacknowledged() {
+    return this.#outbox.unacknowledged;
+  }
+
   #of(kind) {
     return [...this.#links.keys()].filter((link) => this.#links.get(link).kind === kind);
   }

@@ -13,9 +13,11 @@ export class Outbox {
 
   /** How many no relay has acknowledged yet. */
   get unacknowledgedCount() {
-    let count = 0;
-    for (const entry of this.#entries.values()) if (entry.acknowledgedAt === null) count += 1;
-    return count;
+    return this.unacknowledged.length;
+  }
+
+  get unacknowledged() {
+    return [...this.#entries.values()].filter(({ acknowledgedAt }) => acknowledgedAt === null);
   }
 
   /** Whether a put of that key is kept. */

@@ -74,7 +74,8 @@ export class Engine {
    * @param {Set<string>} parts.paths
    * @param {boolean} parts.keepsState whether what is stored outlives this run
    * @param {boolean} parts.forwards whether it hands on what is for others
-   * @param {Set<string>} parts.taken what the application has taken of what is kept
+   * @param {Set<string>} parts.taken what the application has taken of what is kept, and may be forgotten
+   * @param {Set<string>} parts.handedOn what it was handed already, and has yet to take
    * @param {(event: object) => void} parts.emit
    */
   static async start(parts) {
@@ -95,11 +96,12 @@ export class Engine {
       rule: mayBeWritten, stored: (soul, key) => engine.mail.stored(soul, key),
     });
     const records = await parts.store.read();
-    const { sessions, got } = restore(records, parts.taken);
+    const { sessions, got } = restore(records, new Set([...parts.taken, ...parts.handedOn]));
     for (const [peer, kept] of sessions) {
       if (peer !== engine.peerID) engine.members.set(peer, new Member(peer, engine.peerID, engine.now(), kept));
     }
     engine.mail = new Mail(engine, records);
+    for (const key of parts.taken) engine.#forget(key);
     for (const message of got) engine.emit({ ...message, type: "message" });
     engine.#dial(parts.relays, parts.trackers);
     return engine;
@@ -310,6 +312,8 @@ export class Engine {
   }
 
   #endRun(member) {
+    // The session first: of one that is no more nobody is told which paths it has.
+    member.session.peerRestarted(this.now());
     this.signaling.forget(member);
     member.cipher = null;
     this.#noteKeys(member);
@@ -355,7 +359,6 @@ export class Engine {
   /** A member said good-bye: what we have for it waits for its return. */
   left(member) {
     this.#endRun(member);
-    member.session.peerRestarted(this.now());
     member.session.pathClosed("relay", this.now());
     member.session.pathClosed("mesh", this.now());
     member.negotiation = new member.negotiation.constructor(member.negotiation.decides, Infinity);
@@ -435,7 +438,10 @@ export class Engine {
 
   /** The application has taken a message: it will not be handed on again. */
   taken({ from, stream, sequence }) {
-    const key = gotKey(from, stream, sequence);
+    this.#forget(gotKey(from, stream, sequence));
+  }
+
+  #forget(key) {
     this.takenLately.add(key);
     this.keeping.set(key, undefined);
     this.keeping.afterwards(() => this.takenLately.delete(key));
@@ -589,6 +595,14 @@ export class Engine {
     if (owner === null) return write(values);
     const sign = async ([key, value]) => [key, await signedText(value, { soul, key, state }, this.identity)];
     Promise.all(values.map(sign)).then(write).catch((error) => this.warn(error.message));
+  }
+
+  /** The writes of a former run of this page that no relay has. @param {Engine} former */
+  takeWrites(former) {
+    for (const { soul, key, value, state } of former.gun.unacknowledged) {
+      if (!soul.startsWith(SWARM_SOULS)) this.gun.put(soul, [[key, value]], state, { isDurable: true, isShared: true });
+    }
+    this.poke();
   }
 
   // The end.

@@ -23,7 +23,7 @@ export class Presence {
   #lastTimestamp = 0;
   #states = new StateClock();
   #sealed = { at: -Infinity, record: null };
-  /** Our good-bye, ready to be said: a page that goes away has no time to seal one. */
+  /** Our good-bye, newer than each record of ours, ready to be said: a page that goes away has no time to seal one. */
   #farewell = null;
   #clockSetBacks = 0;
   /** The souls that are followed, by day. @type {Map<number, {presence: string, inbox: string}>} */
@@ -68,6 +68,7 @@ export class Presence {
     const now = engine.now();
     if (now - this.#sealed.at < REUSED_FOR && !engine.isLeaving) return this.#sealed.record;
     this.#sealed = { at: now, record: this.#seal(engine.isLeaving) };
+    if (!engine.isLeaving) this.#sealFarewell().catch((error) => engine.warn(error.message));
     return this.#sealed.record;
   }
 
@@ -97,7 +98,13 @@ export class Presence {
     gun.put(soul, [[tag, base64url(record)]], this.#states.next(this.#engine.wall() - STATE_LAG), { isDurable: true });
     if (isLeaving) return;
     mesh.tellPresence(record);
-    this.#farewell = { soul, tag, text: base64url(await this.#seal(true)) };
+  }
+
+  async #sealFarewell() {
+    const { topic } = this.#engine;
+    const sealing = this.#seal(true);
+    const [soul, tag, record] = await Promise.all([topic.presenceSoul(dayOf(this.#engine.wall())), this.tag(), sealing]);
+    this.#farewell = { soul, tag, text: base64url(record) };
   }
 
   /** Says at once that this member leaves, to whomever the relays reach. */

@@ -77,6 +77,9 @@ byID("join").onsubmit = async (event) => {
   }
 };
 
+// Not before there is somebody who takes it: the browser would send the form itself.
+byID("join").querySelector("button[type=submit]").disabled = false;
+
 // In the swarm.
 
 async function enter(invite, name) {

@@ -1,4 +1,5 @@
 // A chat in a terminal: swift run chat INVITE NAME
+import Dispatch
 import SwarmSpace
 
 @main struct Chat {
@@ -8,8 +9,17 @@ import SwarmSpace
         var configuration = SwarmConfiguration()
         configuration.name = arguments[2]
         let swarm = try await Swarm.join(Invite(arguments[1]), configuration: configuration)
-        let typing = Task.detached {
-            while let line = readLine() { try await swarm.broadcast(line) }
+        // Reading a terminal holds a thread up: one of its own, as Swift's tasks have few.
+        let lines = AsyncStream<String> { typed in
+            DispatchQueue(label: "typing").async {
+                while let line = readLine() { typed.yield(line) }
+                typed.finish()
+            }
+        }
+        let typing = Task {
+            for await line in lines {
+                if try await swarm.broadcast(line).isEmpty { print("* nobody is here yet to be told") }
+            }
             await swarm.leave()
         }
         var names: [String: String] = [:]
@@ -20,7 +30,7 @@ import SwarmSpace
                 print("* \(name) is here, by \(path.rawValue)")
             case .message(let peer, .text(let text), let path, _):
                 print("\(names[peer.description] ?? peer.short) (\(path.rawValue)): \(text)")
-            case .left(let peer):
+            case .away(let peer), .left(let peer):
                 print("* \(names[peer.description] ?? peer.short) is away")
             default: break
             }
