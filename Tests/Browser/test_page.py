@@ -35,7 +35,7 @@ async def come(chromium: Chromium, supernode: Supernode) -> AsyncIterator[Come]:
 
 
 def get(supernode: Supernode, path: str, **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
-    connection = http.client.HTTPConnection(ADDRESS, supernode.port, timeout=10)
+    connection = http.client.HTTPConnection(ADDRESS, supernode.port, timeout=60)
     connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
     response = connection.getresponse()
     body = response.read()
@@ -85,7 +85,7 @@ async def test_two_tabs_and_a_terminal_talk(come: Come, supernode: Supernode, ma
         await visitor.wait("swarm.peers.length === 2 && swarm.peers.every(({ path }) => path === 'direct')")
     await alice.say("hello, all")
     await bob.wait("document.getElementById('log').innerText.includes('hello, all')")
-    await terminal.log.wait("message", text="hello, all", timeout=20)
+    await terminal.log.wait("message", text="hello, all", timeout=60)
     await alice.wait("document.querySelector('#log .own').innerText.includes('delivered') && !document.querySelector('#log .own').innerText.includes('of')")
     await terminal.command(cmd="broadcast", text="from the terminal")
     await alice.wait("document.getElementById('log').innerText.includes('from the terminal')")

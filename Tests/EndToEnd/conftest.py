@@ -83,7 +83,7 @@ class DHTNode(JSONProcess):
 
     async def serve(self, address: str) -> None:
         await self.start("serve", "--json", "--host", address, "--port", str(DHT_PORT), "--dht-bootstrap", f"{DHT_ADDRESSES[0]}:{DHT_PORT}")
-        await self.log.wait("ready", timeout=20)
+        await self.log.wait("ready", timeout=60)
 
 
 @pytest.fixture

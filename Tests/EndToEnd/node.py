@@ -98,11 +98,11 @@ class Member(JSONProcess):
     async def unblock(self, other: Member, path: str = "direct") -> None:
         await self.command(cmd="unblock", path=path, peer=other.id)
 
-    async def taken(self, timeout: float = 10) -> None:
+    async def taken(self, timeout: float = 60) -> None:
         """Until every command given so far has been carried out: it answers `peers` after them."""
         since = self.log.mark()
         await self.command(cmd="peers")
-        await self.log.wait(since=since, timeout=timeout, where=lambda e: e.get("event") in ("peer", "peers"))
+        await self.log.wait("peers", since=since, timeout=timeout)
 
     async def leave(self) -> None:
         await self.command(cmd="leave")

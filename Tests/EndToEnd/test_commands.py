@@ -29,7 +29,7 @@ def command(*arguments: str, environment: dict[str, str] | None = None) -> subpr
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         env=environment,
         preexec_fn=die_with_parent,
     )
@@ -197,7 +197,7 @@ async def test_it_serves_over_tls(make_supernode: MakeSupernode, tmp_path: Path)
     assert supernode.http == f"https://{ADDRESS}:{supernode.port}/"
     assert supernode.gun == f"wss://{ADDRESS}:{supernode.port}/gun"
     trust = ssl.create_default_context(cafile=str(chain))
-    with urllib.request.urlopen(f"{supernode.http}healthz", timeout=5, context=trust) as reply:
+    with urllib.request.urlopen(f"{supernode.http}healthz", timeout=30, context=trust) as reply:
         assert reply.status == 200
     client = await JSONClient.open(supernode.gun, ssl=trust)
     assert "ok" in await acknowledged(client, put("room", text=random_id()))

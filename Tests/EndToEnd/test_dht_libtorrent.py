@@ -48,7 +48,8 @@ async def libtorrent(network: Network) -> AsyncIterator[list[LibtorrentNode]]:
     nodes = [LibtorrentNode(number) for number in range(1, NODES + 1)]
     for node in nodes:
         node.meet(*(other for other in nodes if other is not node))
-    await asyncio.sleep(2)  # their first searches
+    for node in nodes:
+        await node.knows(NODES // 2)
     yield nodes
     for node in nodes:
         node.close()
@@ -66,7 +67,7 @@ async def test_each_finds_what_the_other_left(
         libtorrent[0].announce(topic.rendezvous, announced.getsockname()[1])
         for slot in range(SLOTS):
             libtorrent[1].session.dht_put_mutable_item(expanded(topic.seed), topic.key, b"not a record", bytes([slot]))
-        await asyncio.sleep(2)
+        await libtorrent[1].has_put(SLOTS)
 
         alice, bob = Member("alice"), Member("bob")
         processes += [alice, bob]
@@ -96,14 +97,15 @@ async def test_libtorrent_keeps_its_things_with_us(
     serve = JSONProcess("serve-dht")
     processes.append(serve)
     await serve.start("serve", "--json", "--host", "127.0.2.1", "--port", "7750", "--dht-bootstrap", libtorrent[0].endpoint)
-    await serve.log.wait("ready", timeout=20)
+    await serve.log.wait("ready", timeout=60)
     # Two that know nobody but it.
     first, second = LibtorrentNode(101), LibtorrentNode(102)
     try:
         for node in (first, second):
             node.meet_at("127.0.2.1", 7750)
         infohash = hashlib.sha1(str(time.time_ns()).encode()).digest()
-        await asyncio.sleep(2)
+        for node in (first, second):
+            await node.knows(1)
         first.announce(infohash, 4711)
         assert (await second.peers(infohash)) == {("127.0.1.101", 4711)}
         seed = hashlib.sha256(infohash).digest()

@@ -8,6 +8,7 @@ import time
 
 from node import MakeMember, MakeSupernode, Member, Supernode
 from processes import JSONProcess
+from stopwatch import Stopwatch
 from streams import all_on
 from websocket_client import JSONClient
 
@@ -36,21 +37,19 @@ async def test_what_was_written_offline_survives_a_kill_and_arrives_within_two_s
     for number in range(40):
         await put(alice, "garden", f"k{number}", f"offline {number}")
     await alice.taken()
-    # Written down is what was taken a moment ago; then the process dies without a word.
-    await asyncio.sleep(0.5)
+    # What was taken is written down; then the process dies without a word.
     alice.signal(signal.SIGKILL)
-    await alice.exit_status(5)
+    await alice.exit_status(15)
     again = await alice.again()
     processes.append(again)
     await watch(again, "garden")
-    await again.log.until(lambda: len(state(again, "garden")) == 40, 5, "its own writes, from disk")
+    await again.log.until(lambda: len(state(again, "garden")) == 40, 30, "its own writes, from disk")
     back = await supernode.again()
     processes.append(back)
-    start = time.monotonic()
-    await bob.log.until(lambda: len(state(bob, "garden")) == 40, 10, "what was written offline")
-    elapsed = time.monotonic() - start
-    print(f"after the relay was back: {elapsed * 1000:.0f} ms")
-    assert elapsed <= 2, f"{elapsed:.2f} s"
+    stopwatch = Stopwatch()
+    await bob.log.until(lambda: len(state(bob, "garden")) == 40, 30, "what was written offline")
+    print(f"after the relay was back: {stopwatch.seconds * 1000:.0f} ms")
+    assert stopwatch.within(2), f"{watch_.seconds:.2f} s"
     assert state(bob, "garden")["k39"] == "offline 39"
 
 
@@ -62,15 +61,15 @@ async def test_the_state_goes_on_over_data_channels_when_no_relay_is_alive(
     await all_on(members, "direct")
     await watch(bob, "garden")
     await supernode.kill()
-    await asyncio.sleep(0.5)
-    start = time.monotonic()
+    stopwatch = Stopwatch()
     await put(alice, "garden", "rose", "red")
-    await bob.log.wait("state", soul="garden", key="rose", value="red", timeout=2)
-    print(f"over the data channel: {(time.monotonic() - start) * 1000:.0f} ms")
+    await bob.log.wait("state", soul="garden", key="rose", value="red")
+    print(f"over the data channel: {stopwatch.seconds * 1000:.0f} ms")
+    assert stopwatch.within(2)
     # Who comes to it later is told what is there.
     assert not carol.log.matching("state")
     await watch(carol, "garden")
-    await carol.log.wait("state", soul="garden", key="rose", value="red", timeout=2)
+    await carol.log.wait("state", soul="garden", key="rose", value="red")
 
 
 async def test_two_sides_that_both_wrote_converge(
@@ -92,14 +91,14 @@ async def test_two_sides_that_both_wrote_converge(
     assert not any(key.startswith("b") and key != "both" for key in state(alice, "garden"))
     for member, other in ((alice, bob), (bob, alice)):
         await member.unblock(other)
-    start = time.monotonic()
+    stopwatch = Stopwatch()
     for member, letter in ((alice, "b"), (bob, "a")):
         await member.log.until(
-            lambda: all(f"{letter}{number}" in state(member, "garden") for number in range(20)), 20, "the other's writes"
+            lambda: all(f"{letter}{number}" in state(member, "garden") for number in range(20)), 60, "the other's writes"
         )
-    print(f"converged {time.monotonic() - start:.2f} s after the partition healed")
+    print(f"converged {stopwatch.seconds:.2f} s after the partition healed")
     # The last write of the key that both wrote is Alice's: she keeps it, and Bob has it.
-    await bob.log.wait("state", soul="garden", key="both", value="round 19", timeout=5)
+    await bob.log.wait("state", soul="garden", key="both", value="round 19")
 
 
 async def test_a_relay_refuses_what_the_owner_did_not_sign(supernode: Supernode, make_member: MakeMember) -> None:
@@ -107,9 +106,9 @@ async def test_a_relay_refuses_what_the_owner_did_not_sign(supernode: Supernode,
     own = f"~{alice.id}/profile"
     await watch(bob, own)
     await put(alice, own, "name", "Alice")
-    await bob.log.wait("state", soul=own, key="name", value="Alice", timeout=5)
+    await bob.log.wait("state", soul=own, key="name", value="Alice")
     await put(bob, own, "name", "Mallory")
-    await bob.log.wait("error", timeout=5)
+    await bob.log.wait("error")
     client = await JSONClient.open(supernode.gun)
     node = {"_": {"#": own, ">": {"name": time.time() * 1000}}, "name": "Mallory"}
     await client.send({"#": "forged", "put": {own: node}})

@@ -103,11 +103,13 @@ async def test_conflicts_are_settled_by_state_then_by_text(open_client) -> None:
 
 
 async def test_a_value_of_the_future_waits(open_client) -> None:
-    client = await open_client()
-    await client.send(put("soon", now_ms() + 1500, key="later"))
-    assert await read(client, "soon", "key") == {}
-    await asyncio.sleep(2)
-    assert await read(client, "soon", "key") == {"key": "later"}
+    writer, reader = await open_client(), await open_client()
+    due = now_ms() + 3000
+    await writer.send(put("soon", due, key="later"))
+    assert await read(writer, "soon", "key") == await read(reader, "soon", "key") == {}
+    # It is told to those who follow the soul, when its time has come.
+    assert (await reader.next(changes("soon", "key")))["put"]["soon"]["key"] == "later"
+    assert now_ms() >= due and await read(reader, "soon", "key") == {"key": "later"}
 
 
 async def test_what_it_acknowledged_survives_a_kill(supernode: Supernode, processes) -> None:

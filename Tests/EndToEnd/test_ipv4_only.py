@@ -34,4 +34,4 @@ async def test_a_supernode_serves_where_there_is_no_ipv6(ipv4_hosts: list[Host],
     supernode = JSONProcess("serve")
     processes.append(supernode)
     await supernode.start("serve", "--json", "--no-dht", "--port", "0", within=ipv4_hosts[0].within)
-    await supernode.log.wait("ready", timeout=20)
+    await supernode.log.wait("ready", timeout=60)

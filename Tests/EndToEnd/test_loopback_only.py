@@ -15,8 +15,8 @@ async def test_two_members_meet_without_any_network(network: Network, processes:
         alice, bob = Member("alice"), Member("bob")
         processes += [alice, bob]
         await asyncio.gather(*(member.join("meadow", host=machine, lan=True) for member in (alice, bob)))  # type: ignore[arg-type]
-        await alice.path(bob, "direct", timeout=20)
-        await bob.path(alice, "direct", timeout=20)
+        await alice.path(bob, "direct")
+        await bob.path(alice, "direct")
         assert alice.log.matching("discovered", peer=bob.id)[0]["plane"] == "lan"
         await alice.send(bob, "hello")
         assert (await bob.message(alice, "hello"))["path"] == "direct"

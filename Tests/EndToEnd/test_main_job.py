@@ -8,6 +8,7 @@ import signal
 
 import pytest
 from node import Member, Supernode
+from stopwatch import Stopwatch
 from streams import Streams, all_meet, all_on
 
 COUNT = 500
@@ -42,7 +43,7 @@ async def test_every_message_once_and_in_order_while_everything_breaks(make_supe
         await unblock_all(members)
     await streams.sent()
     await streams.complete(timeout=60)
-    await streams.delivered(timeout=15)
+    await streams.delivered(timeout=60)
     assert {"direct", "relay"} <= streams.paths()
 
 
@@ -58,7 +59,7 @@ async def test_every_message_once_and_in_order_over_the_relay_only(make_supernod
     processes.append(await supernode.again())
     await streams.sent()
     await streams.complete(timeout=60)
-    await streams.delivered(timeout=15)
+    await streams.delivered(timeout=60)
     assert streams.paths() == {"relay"}
 
 
@@ -76,7 +77,7 @@ async def test_every_message_once_and_in_order_while_two_members_restart(
         streams.pause(member.name)
         await member.taken()  # what is still in its stdin would be lost, and rightly
         member.signal(signal.SIGTERM)
-        assert await member.exit_status(2.5) == 0
+        assert await member.exit_status(15) == 0
         await asyncio.sleep(1)
         successor = await member.again()
         processes.append(successor)
@@ -95,20 +96,19 @@ async def test_a_cut_cable_is_survived_too(make_supernode, make_member, hosts) -
     streams.start()
     await asyncio.sleep(3)
     marks = {member.name: member.log.mark() for member in members}
+    stopwatch = Stopwatch()
     for host in hosts[:3]:
         host.isolate()
-    await asyncio.sleep(5)
     for a, b in itertools.permutations(members, 2):
-        assert any(
-            event["path"] == "relay" for event in a.log.matching("message", since=marks[a.name], **{"from": b.id})
-        ), f"nothing from {b.name} came to {a.name} over the relay within 5 s"
+        await a.log.wait("message", since=marks[a.name], path="relay", **{"from": b.id})
+    assert stopwatch.within(5)
     marks = {member.name: member.log.mark() for member in members}
     for host in hosts[:3]:
         host.heal()
     await streams.sent()
     await streams.complete(timeout=60)
     for a, b in itertools.permutations(members, 2):
-        await a.path(b, "direct", since=marks[a.name], timeout=40)
+        await a.path(b, "direct", since=marks[a.name])
 
 
 async def test_the_gap_is_short_when_the_direct_path_goes(make_supernode, make_member) -> None:
@@ -119,11 +119,12 @@ async def test_the_gap_is_short_when_the_direct_path_goes(make_supernode, make_m
     await block_all([alice, bob])
     await alice.taken()
     await bob.taken()
+    stopwatch = Stopwatch()
     await alice.send(bob, "after the cut")
-    message = await bob.message(alice, "after the cut", timeout=3)
-    assert message["path"] == "relay"
+    message = await bob.message(alice, "after the cut")
+    assert message["path"] == "relay" and stopwatch.within(3)
     since = alice.log.mark()
     await unblock_all([alice, bob])
-    await alice.path(bob, "direct", since=since, timeout=30)
+    await alice.path(bob, "direct", since=since)
     await alice.send(bob, "direct again")
     assert (await bob.message(alice, "direct again"))["path"] == "direct"

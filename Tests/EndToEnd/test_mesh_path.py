@@ -23,7 +23,7 @@ async def test_two_talk_through_a_third_when_the_supernode_is_dead(make_member, 
     streams = Streams([alice, bob], 200, seconds=4)
     streams.start()
     await streams.sent()
-    await streams.complete(timeout=20)
+    await streams.complete(timeout=60)
     assert streams.paths() == {"mesh"}
     assert not carol.texts_from(alice.id) and not carol.texts_from(bob.id)
     marks = [member.log.mark() for member in (alice, bob)]
@@ -42,7 +42,7 @@ async def test_only_mesh(make_member, supernode) -> None:
     streams = Streams([alice, bob], 50, seconds=1)
     streams.start()
     await streams.sent()
-    await streams.complete(timeout=20)
+    await streams.complete(timeout=60)
     assert streams.paths() == {"mesh"}
 
 
@@ -59,9 +59,9 @@ async def test_who_knows_one_member_learns_of_the_others(make_member, supernode,
     carol = await carol.again()
     processes.append(carol)
     await carol.path(alice, "direct")
-    await carol.log.wait("discovered", peer=bob.id, plane="mesh", timeout=10)
-    await carol.path(bob, "direct", timeout=15)
-    await bob.path(carol, "direct", timeout=15)
+    await carol.log.wait("discovered", peer=bob.id, plane="mesh")
+    await carol.path(bob, "direct")
+    await bob.path(carol, "direct")
     await carol.send(bob, "nobody introduced us but Alice")
     message = await bob.message(carol, "nobody introduced us but Alice")
     assert message["path"] == "direct"

@@ -18,11 +18,11 @@ async def client_of(supernode: Supernode) -> JSONClient:
 
 
 async def metric(supernode: Supernode, name: str) -> float:
-    text = await asyncio.to_thread(lambda: urllib.request.urlopen(supernode.http + "metrics", timeout=5).read().decode())
+    text = await asyncio.to_thread(lambda: urllib.request.urlopen(supernode.http + "metrics", timeout=30).read().decode())
     return float(next(line for line in text.splitlines() if line.startswith(f"swarm_{name} ")).split()[1])
 
 
-async def linked(supernode: Supernode, count: int, timeout: float = 15) -> None:
+async def linked(supernode: Supernode, count: int, timeout: float = 60) -> None:
     async with asyncio.timeout(timeout):
         while await metric(supernode, "gun_peers_linked") < count:
             await asyncio.sleep(0.1)
@@ -94,7 +94,7 @@ async def test_what_was_written_apart_comes_together(make_supernode, processes) 
     at_leaf = await client_of(leaf)
     await at_leaf.send(get("both"))
     expected = {f"{side}{number}": number for side in ("leaf", "hub") for number in range(50)}
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await read(at_hub, "both") != expected or await read(at_leaf, "both") != expected:
             await asyncio.sleep(0.2)
     await at_hub.close()

@@ -122,7 +122,7 @@ async def test_a_path_that_loses_packets_loses_no_message(hosts: list[Host], str
 async def test_a_cut_in_the_middle_is_waited_out(hosts: list[Host], pair: tuple[PairPeer, PairPeer], streams: Streams) -> None:
     hosts[0].cut()
     for side in pair:
-        await side.log.wait("state", state="disconnected", timeout=20)
+        await side.log.wait("state", state="disconnected", timeout=60)
     hosts[0].heal()
     await streams.finish()
 

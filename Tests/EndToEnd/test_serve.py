@@ -7,13 +7,13 @@ import contextlib
 import signal
 import socket
 import struct
-import time
 import urllib.error
 import urllib.request
 
 import pytest
 from networks import ADDRESS
 from node import Supernode, fields
+from stopwatch import Stopwatch
 from websocket_client import JSONClient
 
 
@@ -22,7 +22,7 @@ async def http(url: str, method: str = "GET") -> tuple[int, str, str]:
 
     def get() -> tuple[int, str, str]:
         try:
-            with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=5) as reply:
+            with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=30) as reply:
                 return reply.status, reply.headers.get("Content-Type", ""), reply.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.headers.get("Content-Type", ""), error.read().decode()
@@ -59,7 +59,7 @@ async def test_its_pages(supernode: Supernode) -> None:
 async def test_its_udp_port_answers_stun(supernode: Supernode) -> None:
     transaction = bytes(range(12))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-        udp.settimeout(3)
+        udp.settimeout(30)
         udp.bind((ADDRESS, 0))
         udp.connect((ADDRESS, supernode.port))
         udp.send(struct.pack("!HHI", 0x0001, 0, 0x2112A442) + transaction)
@@ -82,10 +82,10 @@ async def test_it_shuts_down_within_two_seconds_with_clients_connected(supernode
     clients = [await JSONClient.open(url) for url in (supernode.gun, supernode.tracker) for _ in range(5)]
     half_open = [await asyncio.open_connection(ADDRESS, supernode.port) for _ in range(3)]
     half_open[0][1].write(b"GET /healthz HTTP/1.1\r\n")
-    start = time.monotonic()
+    stopwatch = Stopwatch()
     supernode.signal(how)
-    assert await supernode.exit_status(5) == 0
-    assert time.monotonic() - start < 2
+    assert await supernode.exit_status(15) == 0
+    assert stopwatch.within(2)
     for client in clients:
         assert await client.closed() in (1000, 1001, 1006)
     for _, writer in half_open:
@@ -105,7 +105,7 @@ async def test_a_port_in_use_is_said_in_one_line(supernode: Supernode, processes
     processes.append(second)
     with pytest.raises(AssertionError):
         await second.serve()
-    assert await second.exit_status(5) == 69
+    assert await second.exit_status(15) == 69
     assert len(second.stderr().strip().splitlines()) == 1 and str(supernode.port) in second.stderr()
 
 
@@ -131,7 +131,7 @@ async def test_broken_http_does_not_stop_it(supernode: Supernode, request_bytes:
             await writer.drain()
             writer.write_eof()
         with contextlib.suppress(ConnectionError):
-            await asyncio.wait_for(reader.read(65536), 10)
+            await asyncio.wait_for(reader.read(65536), 30)
     finally:
         writer.close()
     assert (await http(f"{supernode.http.rstrip('/')}/healthz"))[0] == 200

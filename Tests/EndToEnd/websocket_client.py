@@ -34,7 +34,7 @@ class JSONClient:
     async def send_text(self, text: str | bytes) -> None:
         await self._connection.send(text)
 
-    async def next(self, where: Callable[[Frame], bool] = lambda _: True, timeout: float = 5) -> Frame:
+    async def next(self, where: Callable[[Frame], bool] = lambda _: True, timeout: float = 30) -> Frame:
         """The next message not yet taken for which `where` holds; the ones before it are passed over."""
         deadline = time.monotonic() + timeout
         while True:
@@ -61,7 +61,7 @@ class JSONClient:
             return
         raise AssertionError(f"should not have come: {unwanted}")
 
-    async def closed(self, timeout: float = 5) -> int:
+    async def closed(self, timeout: float = 30) -> int:
         """Waits until the server has closed the socket; its close code."""
         await asyncio.wait_for(self._connection.wait_closed(), timeout)
         return self._connection.close_code or 1006

@@ -24,13 +24,14 @@ class EventLog:
     def append(self, event: Event) -> None:
         self.events.append(event)
         self.times.append(time.monotonic())
-        self._wake()
+        self.wake()
 
     def end(self, reason: str) -> None:
         self.ended = self.ended or reason
-        self._wake()
+        self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """What is waited for is looked at again."""
         self._changed.set()
         self._changed = asyncio.Event()
 

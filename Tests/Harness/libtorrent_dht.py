@@ -57,6 +57,19 @@ class LibtorrentNode:
             await asyncio.sleep(0.05)
         raise TimeoutError(f"no {kind.__name__}")
 
+    async def knows(self, count: int, timeout: float = 60) -> None:
+        """Until so many nodes are in its routing table."""
+        async with asyncio.timeout(timeout):
+            while self.session.status().dht_nodes < count:
+                await asyncio.sleep(0.05)
+
+    async def has_put(self, count: int, timeout: float = 60) -> None:
+        """Until so many items of its have been put."""
+        async with asyncio.timeout(timeout):
+            while count > 0:
+                await asyncio.sleep(0.05)
+                count -= sum(isinstance(alert, lt.dht_put_alert) for alert in self.session.pop_alerts())
+
     async def peers(self, infohash: bytes, wanted: int = 1, timeout: float = 60) -> set[tuple[str, int]]:
         """Peers of an infohash, looked for until there are as many."""
         found: set[tuple[str, int]] = set()

@@ -88,6 +88,7 @@ class JSONProcess:
                     raise ValueError("not an object")
             except ValueError:
                 self.not_json.append(line)
+                self.log.wake()
             else:
                 self.log.append(event)
         status = await self.process.wait()

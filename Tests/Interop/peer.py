@@ -72,10 +72,10 @@ class Peer(ABC):
     async def end(self) -> None:
         """Frees all that it holds; the test is over."""
 
-    async def opened(self, label: str = "main", timeout: float = 20) -> Event:
+    async def opened(self, label: str = "main", timeout: float = 60) -> Event:
         return await self.log.wait("open", label=label, timeout=timeout)
 
-    async def messages(self, count: int, label: str = "main", timeout: float = 30, since: int = 0) -> list[Message]:
+    async def messages(self, count: int, label: str = "main", timeout: float = 60, since: int = 0) -> list[Message]:
         """The messages of a channel after `since`, in order of arrival, as soon as there are `count`."""
         found = await self.log.first(
             count, since, lambda e: matches(e, "message", {"label": label}), timeout, f"{count} messages on {label}"

@@ -88,7 +88,7 @@ async def test_the_other_side_notices_when_one_disconnects(sides: tuple[Peer, Pe
     await connect(*sides)
     leaving, staying = sides if leaver == "offerer" else reversed(sides)
     await leaving.disconnect()
-    await staying.log.wait("closed", label="main", timeout=10)
+    await staying.log.wait("closed", label="main", timeout=60)
 
 
 @pytest.mark.parametrize("liar", ["offerer", "answerer"])
@@ -98,7 +98,7 @@ async def test_a_wrong_fingerprint_is_refused(sides: tuple[Peer, Peer], liar: st
     answer = await answerer.answer(with_wrong_fingerprint(offer) if liar == "offerer" else offer)
     await offerer.accept(with_wrong_fingerprint(answer) if liar == "answerer" else answer)
     deceived = answerer if liar == "offerer" else offerer
-    await deceived.log.wait("state", timeout=20, where=lambda event: event["state"] in ("failed", "closed"))
+    await deceived.log.wait("state", timeout=60, where=lambda event: event["state"] in ("failed", "closed"))
     assert not deceived.log.matching("open")
     assert not any(event["state"] == "connected" for event in deceived.log.matching("state"))
 
@@ -173,11 +173,11 @@ async def test_a_silent_path_is_noticed_and_used_again_when_it_is_back(
             await side.send("main", "into the dark")
         for kind, side in zip(kinds, sides):
             if kind != "aiortc":  # it has no such state
-                await side.log.wait("state", state="disconnected", timeout=20)
+                await side.log.wait("state", state="disconnected", timeout=60)
     finally:
         host.heal()
     for kind, side in zip(kinds, sides):
-        assert await side.messages(1, timeout=20) == [Message.of("into the dark")]
+        assert await side.messages(1, timeout=60) == [Message.of("into the dark")]
         if kind != "aiortc":
             await side.log.wait("state", state="connected", since=after_last(side, "disconnected"))
 

@@ -59,7 +59,7 @@ async def test_ours_to_ours_by_the_relay_alone(make_peer, coturn: Coturn, apart:
     assert ("relay" in kinds(offer), "relay" in kinds(answer)) == (who != "answerer", who != "offerer")
     await talk(offerer, answerer)
     await offerer.disconnect()
-    await answerer.log.wait("closed", label="main", timeout=10)
+    await answerer.log.wait("closed", label="main", timeout=60)
 
 
 async def test_without_the_relay_nothing_gets_through(make_peer, apart: None) -> None:

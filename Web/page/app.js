@@ -78,7 +78,7 @@ byID("join").onsubmit = async (event) => {
 };
 
 // Not before there is somebody who takes it: the browser would send the form itself.
-byID("join").querySelector("button[type=submit]").disabled = false;
+Object.assign(byID("join").querySelector("button[type=submit]"), { disabled: false, textContent: "Join" });
 
 // In the swarm.
 
