@@ -236,12 +236,10 @@ extension JSONParser {
         let start = index + 1
         var hasEscapes = false
         var place = start
-        while place < bytes.count {
+        while true {
+            place = endOfPlain(from: place)
+            guard place < bytes.count else { throw .unexpectedEnd }
             let byte = bytes[place]
-            if byte >= 0x20, byte < 0x80, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") {
-                place += 1
-                continue
-            }
             index = place
             switch byte {
             case UInt8(ascii: "\""):
@@ -255,7 +253,39 @@ extension JSONParser {
             }
             place = index
         }
-        throw .unexpectedEnd
+    }
+
+    /// The first place from `start` on with something else than a printable ASCII character that stands for itself, or the end.
+    private func endOfPlain(from start: Int) -> Int {
+        var place = start
+        unsafe bytes.withUnsafeBytes { bytes in
+            // Eight at a time; each word lies within the bytes.
+            while place + 8 <= bytes.count {
+                let word = unsafe UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: place, as: UInt64.self))
+                let special = Self.specialBytes(in: word)
+                if special != 0 {
+                    place += special.trailingZeroBitCount >> 3
+                    return
+                }
+                place += 8
+            }
+            while place < bytes.count, case let byte = unsafe bytes[place], byte >= 0x20, byte < 0x80,
+                byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\")
+            { place += 1 }
+        }
+        return place
+    }
+
+    /// Marks the highest bit of each byte that is not plain: a control character, a quote, a backslash, or above ASCII. A mark above
+    /// the lowest may be false.
+    private static func specialBytes(in word: UInt64) -> UInt64 {
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        /// A byte becomes 0 where it is the wanted one; a borrow marks where a byte is 0, or below the bound.
+        func zeros(_ word: UInt64) -> UInt64 { (word &- ones) & ~word }
+        let quotes = zeros(word ^ (ones &* UInt64(UInt8(ascii: "\""))))
+        let backslashes = zeros(word ^ (ones &* UInt64(UInt8(ascii: "\\"))))
+        let controls = (word &- ones &* 0x20) & ~word
+        return (quotes | backslashes | controls | word) & (ones &* 0x80)
     }
 
     private mutating func skipEscape() throws(JSONError) {

@@ -102,10 +102,15 @@ public struct JSONScanner {
         throw .unexpectedByte(offset: parser.index)
     }
 
-    /// Whether a text is this one.
-    public func matches(_ text: Text, _ literal: String) -> Bool {
-        text.hasEscapes
-            ? value(of: text) == JSONText(literal) : parser.bytes[text.range].elementsEqual(literal.utf8)
+    /// Whether a text is this one, which is ASCII.
+    public func matches(_ text: Text, _ literal: StaticString) -> Bool {
+        if text.hasEscapes { return value(of: text) == JSONText(literal.description) }
+        guard text.range.count == literal.utf8CodeUnitCount else { return false }
+        for place in 0..<text.range.count {
+            // The literal is as long.
+            guard unsafe parser.bytes[text.range.lowerBound + place] == literal.utf8Start[place] else { return false }
+        }
+        return true
     }
 
     /// The text itself.

@@ -66,6 +66,33 @@ public struct InfoHash: Hashable, Sendable {
         self.init(bytes: bytes)
     }
 
+    /// Reads the UTF-8 of a "binary string", as it stands in a tracker's JSON.
+    @inlinable
+    public init?(latin1UTF8 bytes: some Sequence<UInt8>) {
+        var (high, middle, low) = (UInt64(0), UInt64(0), UInt32(0))
+        var count = 0
+        var lead: UInt8 = 0
+        for byte in bytes {
+            var value = byte
+            if lead != 0 {
+                guard byte & 0xc0 == 0x80 else { return nil }
+                value = lead << 6 | byte & 0x3f
+                lead = 0
+            } else if byte >= 0x80 {
+                // U+0080…U+00FF begin with one of two bytes.
+                guard byte & 0xfe == 0xc2 else { return nil }
+                lead = byte
+                continue
+            }
+            high = high << 8 | middle >> 56
+            middle = middle << 8 | UInt64(low >> 24)
+            low = low << 8 | UInt32(value)
+            count += 1
+        }
+        guard count == Self.byteCount, lead == 0 else { return nil }
+        (self.high, self.middle, self.low) = (high, middle, low)
+    }
+
     /// The 20 bytes in order.
     public var bytes: [UInt8] {
         var bytes: [UInt8] = []

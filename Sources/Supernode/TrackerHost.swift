@@ -39,14 +39,12 @@ final class TrackerHost {
             return connection.close(code: 1013)
         }
         links[link] = connection
-        connection.onMessage = { [weak self] message in
-            guard let self else { return }
-            self.core.receive(message.bytes, on: link, now: self.now)
-        }
-        connection.onReadComplete = { [weak self] in self?.drain() }
-        connection.onWritable = { [weak self] in self?.noteBacklog(of: link) }
-        connection.onClose = { [weak self] _ in
-            guard let self, self.links.removeValue(forKey: link) != nil else { return }
+        // The connection lets go of these when it ends. Weak references would make each use of this object dearer.
+        connection.onMessage = { message in self.core.receive(message.bytes, on: link, now: self.now) }
+        connection.onReadComplete = { self.drain() }
+        connection.onWritable = { self.noteBacklog(of: link) }
+        connection.onClose = { _ in
+            guard self.links.removeValue(forKey: link) != nil else { return }
             self.core.linkClosed(link, now: self.now)
             self.drain()
         }

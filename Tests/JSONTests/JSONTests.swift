@@ -165,6 +165,34 @@ import Testing
         try scanner.finish()
     }
 
+    /// Texts are passed over eight bytes at a time: what ends one, or must not be in one, is found at every place.
+    @Test func aScannerStopsAtEveryPlace() throws {
+        for length in 0...25 {
+            for place in 0...length {
+                let (before, after) = (
+                    String(repeating: "~", count: place), String(repeating: " ", count: length - place)
+                )
+                func scanned(_ middle: [UInt8]) -> JSONError? {
+                    Self.scanned(Array("\"".utf8) + Array(before.utf8) + middle + Array("\(after)\"".utf8))
+                }
+                #expect(scanned([]) == nil)
+                #expect(scanned(Array("é€🐝".utf8)) == nil)
+                #expect(scanned(Array(#"\u00e9\n\""#.utf8)) == nil)
+                for byte in UInt8(0)..<0x20 { #expect(scanned([byte]) == .controlCharacter(offset: 1 + place)) }
+                for byte in UInt8(0x80)...0xff { #expect(scanned([byte]) == .invalidUTF8(offset: 1 + place)) }
+                #expect(scanned(Array(#"\q"#.utf8)) == .invalidEscape(offset: 1 + place))
+                for byte in UInt8(0x20)..<0x80 where byte != UInt8(ascii: "\"") && byte != UInt8(ascii: "\\") {
+                    #expect(scanned([byte]) == nil)
+                }
+                let whole = Array("\"\(before)\" \(after)".utf8)
+                var scanner = try JSONScanner(whole)
+                let text = try scanner.text()
+                #expect(text?.range == 1..<1 + place)
+                try scanner.finish()
+            }
+        }
+    }
+
     @Test func manyMembersStayFast() throws {
         let text = "{" + (0..<20_000).map { "\"k\($0)\":\($0)" }.joined(separator: ",") + "}"
         let value = try parse(text)

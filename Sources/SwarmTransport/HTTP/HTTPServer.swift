@@ -3,7 +3,6 @@ public import NIOCore
 import NIOHTTP1
 import NIOPosix
 import NIOSSL
-import NIOWebSocket
 public import SwarmBase
 
 /// A small HTTP/1.1 server with WebSocket upgrades, for a handful of routes.
@@ -26,6 +25,7 @@ public final class HTTPServer {
 
     let routes: Routes
     let upgrades: Upgrades
+    let flushes: WebSocketFlushes
     private var listener: (any Channel)?
     private var connections: [ObjectIdentifier: ServerConnection] = [:]
     private var receivingBytes = 0
@@ -42,6 +42,7 @@ public final class HTTPServer {
         self.configuration = configuration
         self.routes = routes
         self.upgrades = upgrades
+        flushes = WebSocketFlushes(eventLoop: eventLoop)
     }
 
     /// Listens. The address can be taken again right after a crash (`SO_REUSEADDR`).

@@ -1,7 +1,6 @@
 import NIOCore
 import NIOHTTP1
 import NIOSSL
-import NIOWebSocket
 import SwarmBase
 
 /// One TCP connection of an ``HTTPServer``: plain HTTP until an upgrade makes it a WebSocket.
@@ -28,15 +27,11 @@ final class ServerConnection {
         let pipeline = channel.pipeline.syncOperations
         if let tls = server.configuration.tls { try pipeline.addHandler(NIOSSLServerHandler(context: tls.context)) }
         let bound = NIOLoopBound(self, eventLoop: channel.eventLoop)
-        let upgrader = NIOTypedWebSocketServerUpgrader<Bool>(
-            maxFrameSize: server.configuration.webSocket.maximumMessageBytes, enableAutomaticErrorHandling: false,
-            shouldUpgrade: { channel, _ in channel.eventLoop.makeSucceededFuture(bound.value.upgradeHeaders()) },
-            upgradePipelineHandler: { channel, _ in
-                channel.eventLoop.makeCompletedFuture {
-                    try bound.value.upgrade()
-                    return true
-                }
-            })
+        let upgrader = WebSocketServerUpgrade { _ in
+            bound.value.upgradeHeaders()
+        } begin: { _ in
+            try bound.value.upgrade()
+        }
         var http = NIOUpgradableHTTPServerPipelineConfiguration(
             upgradeConfiguration: NIOTypedHTTPServerUpgradeConfiguration(
                 upgraders: [upgrader],
@@ -139,10 +134,14 @@ final class ServerConnection {
         guard let handler = accepted.take(), !server.isStopping else { throw HTTPServerError.stopped }
         setDeadline(nil)
         let webSocket = WebSocketConnection(
-            eventLoop: channel.eventLoop, configuration: server.configuration.webSocket, isClient: false)
+            eventLoop: channel.eventLoop, configuration: server.configuration.webSocket, isClient: false,
+            flushes: server.flushes)
         self.webSocket = webSocket
-        webSocket.onReceiving = { [weak server] in server?.receiving($0) }
+        webSocket.onReceiving = { [server] in server.receiving($0) }
         try webSocket.upgrading(channel)
+        // From now on everything is for the WebSocket.
+        let pipeline = channel.pipeline.syncOperations
+        pipeline.removeHandler(try pipeline.handler(type: UpgradeFilter.self), promise: nil)
         webSocket.upgraded()
         server.counters.webSocketsAccepted += 1
         handler(webSocket)
@@ -208,7 +207,7 @@ final class ServerConnection {
 }
 
 /// Shows the first request to its connection before the upgrade handler sees it.
-private final class UpgradeFilter: ChannelInboundHandler {
+private final class UpgradeFilter: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias InboundOut = HTTPServerRequestPart
     private let connection: ServerConnection

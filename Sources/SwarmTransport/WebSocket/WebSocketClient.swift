@@ -2,12 +2,15 @@ public import NIOCore
 import NIOHTTP1
 import NIOPosix
 import NIOSSL
-import NIOWebSocket
 
 extension WebSocketConnection {
     /// Makes a client connection; ``open(_:tls:)`` dials.
-    public convenience init(eventLoop: any EventLoop, configuration: WebSocketConfiguration = .init()) {
-        self.init(eventLoop: eventLoop, configuration: configuration, isClient: true)
+    ///
+    /// - Parameter flushes: what the connection shares with others of its loop, when there are many.
+    public convenience init(
+        eventLoop: any EventLoop, configuration: WebSocketConfiguration = .init(), flushes: WebSocketFlushes? = nil
+    ) {
+        self.init(eventLoop: eventLoop, configuration: configuration, isClient: true, flushes: flushes)
     }
 
     /// Resolves the host, connects to its addresses in turn (RFC 8305) and asks for the upgrade.
@@ -59,14 +62,7 @@ extension WebSocketConnection {
         var headers = HTTPHeaders([("Host", url.authority), ("Content-Length", "0")])
         for (name, value) in configuration.headers { headers.replaceOrAdd(name: name, value: value) }
         let bound = NIOLoopBound(self, eventLoop: eventLoop)
-        let upgrader = NIOTypedWebSocketClientUpgrader<Bool>(
-            maxFrameSize: configuration.maximumMessageBytes, enableAutomaticErrorHandling: false
-        ) { channel, _ in
-            channel.eventLoop.makeCompletedFuture {
-                try bound.value.upgrading(channel)
-                return true
-            }
-        }
+        let upgrader = WebSocketClientUpgrade { try bound.value.upgrading($0) }
         let request = HTTPRequestHead(version: .http1_1, method: .GET, uri: url.target, headers: headers)
         var http = NIOUpgradableHTTPClientPipelineConfiguration(
             upgradeConfiguration: NIOTypedHTTPClientUpgradeConfiguration(

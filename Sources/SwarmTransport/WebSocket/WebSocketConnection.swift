@@ -1,5 +1,4 @@
 public import NIOCore
-import NIOWebSocket
 public import SwarmBase
 
 /// One WebSocket (RFC 6455), dialled by us or accepted by an ``HTTPServer``.
@@ -38,13 +37,24 @@ public final class WebSocketConnection {
 
     /// Twice NIO's default for a channel's write buffer, above which it is not writable.
     private static let highWaterMark = 1 << 17
+    /// So much is gathered before it is given to the channel, at the latest at the end of the loop's turn.
+    private static let gatheredBytes = 1 << 16
 
     let isClient: Bool
     private var channel: (any Channel)?
+    /// As the channel said last: it says each change.
+    private var isChannelWritable = true
     private var reason: WebSocketCloseReason?
     private var timer: Scheduled<Void>?
     private var openTimer: Scheduled<Void>?
+    private let flushes: WebSocketFlushes
+    /// Frames of this turn of the loop that the channel does not have yet.
+    private var gathered: ByteBuffer?
     private var needsFlush = false
+    /// What has come of a frame that is not whole.
+    private var unread: ByteBuffer?
+    /// A frame was broken: where the next one begins is not known.
+    private var isBroken = false
     private var silentIntervals = 0
     private var rawReads: UInt64 = 0
     private var pingNumber: UInt64 = 0
@@ -54,10 +64,21 @@ public final class WebSocketConnection {
     /// Told of each change of ``receivingBytes``.
     var onReceiving: ((Int) -> Void)?
     private var resume: Scheduled<Void>?
-    private var assembly: (isText: Bool, bytes: [UInt8], frames: Int)?
+    private var assembly: Assembly?
 
-    init(eventLoop: any EventLoop, configuration: WebSocketConfiguration, isClient: Bool) {
+    /// A message as far as it has come.
+    private struct Assembly {
+        let isText: Bool
+        var isASCII: Bool
+        var bytes: [UInt8]
+        var frames = 1
+    }
+
+    init(
+        eventLoop: any EventLoop, configuration: WebSocketConfiguration, isClient: Bool, flushes: WebSocketFlushes?
+    ) {
         self.eventLoop = eventLoop
+        self.flushes = flushes ?? WebSocketFlushes(eventLoop: eventLoop)
         self.configuration = configuration
         self.isClient = isClient
         state = .idle
@@ -75,11 +96,11 @@ public final class WebSocketConnection {
     public var bufferedBytes: Int {
         eventLoop.assertInEventLoop()
         guard let channel else { return 0 }
-        return (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+        return (gathered?.readableBytes ?? 0) + ((try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0)
     }
 
     /// Whether the socket takes more at once; `false` is the sign to wait for ``onWritable``.
-    public var isWritable: Bool { state == .open && channel?.isWritable == true }
+    public var isWritable: Bool { state == .open && isChannelWritable }
 
     /// Sends UTF-8 as a text message.
     ///
@@ -95,7 +116,7 @@ public final class WebSocketConnection {
         eventLoop.assertInEventLoop()
         guard state == .open else { return false }
         // While the channel is writable less waits than NIO's high water mark: no need to ask how much.
-        let isShort = channel?.isWritable == true && configuration.maximumBufferedBytes > Self.highWaterMark
+        let isShort = isChannelWritable && configuration.maximumBufferedBytes > Self.highWaterMark
         let waiting = isShort ? 0 : bufferedBytes
         guard waiting == 0 || waiting + bytes.count <= configuration.maximumBufferedBytes else {
             end(.slowReader)
@@ -108,16 +129,32 @@ public final class WebSocketConnection {
     }
 
     private func write(_ opcode: WebSocketOpcode, _ bytes: [UInt8]) {
-        guard let channel else { return }
-        let frame = WebSocketFrame(
-            fin: true, opcode: opcode, maskKey: isClient ? .random() : nil, data: ByteBuffer(bytes: bytes))
-        channel.pipeline.syncOperations.write(NIOAny(frame), promise: nil)
+        guard channel != nil else { return }
+        // Taken out, so that it has one owner and is written to in place.
+        var frames = gathered.take() ?? flushes.takeBuffer(for: bytes.count)
+        frames.writeFrame(opcode, bytes, mask: isClient ? UInt32.random(in: 0...UInt32.max) : nil)
+        let isMuch = frames.readableBytes >= Self.gatheredBytes
+        gathered = frames
+        if isMuch { handOver() }
         guard !needsFlush else { return }
         needsFlush = true
-        eventLoop.assumeIsolated().execute {
-            self.needsFlush = false
-            self.channel?.flush()
-        }
+        flushes.add(self)
+    }
+
+    /// Gives the channel what was gathered.
+    private func handOver() {
+        guard let channel, let frames = gathered.take() else { return }
+        channel.pipeline.syncOperations.write(NIOAny(frames), promise: nil)
+    }
+
+    /// Lets everything go that waits for the end of the turn.
+    func flush() {
+        needsFlush = false
+        guard let channel else { return }
+        guard let frames = gathered.take() else { return channel.flush() }
+        channel.pipeline.syncOperations.writeAndFlush(NIOAny(frames), promise: nil)
+        // What the kernel has not taken all of belongs to the channel.
+        if bufferedBytes == 0 { flushes.giveBack(frames) }
     }
 
     // MARK: Receiving
@@ -129,8 +166,8 @@ public final class WebSocketConnection {
         guard state == .open, let channel else { return }
         resume?.cancel()
         try? channel.syncOptions?.setOption(.autoRead, value: false)
-        resume = eventLoop.assumeIsolated().scheduleTask(in: TimeAmount(duration)) { [weak self] () -> Void in
-            guard let self, let channel = self.channel else { return }
+        resume = eventLoop.assumeIsolated().scheduleTask(in: TimeAmount(duration)) { () -> Void in
+            guard let channel = self.channel else { return }
             self.resume = nil
             try? channel.syncOptions?.setOption(.autoRead, value: true)
         }
@@ -146,8 +183,8 @@ public final class WebSocketConnection {
         guard state == .open else { return }
         let before = rawReads
         ping()
-        eventLoop.assumeIsolated().scheduleTask(in: TimeAmount(limit)) { [weak self] () -> Void in
-            guard let self, self.state == .open, self.rawReads == before else { return }
+        eventLoop.assumeIsolated().scheduleTask(in: TimeAmount(limit)) { () -> Void in
+            guard self.state == .open, self.rawReads == before else { return }
             self.end(.unresponsive)
         }
     }
@@ -170,8 +207,9 @@ public final class WebSocketConnection {
         let high = range.upperBound.nanosecondsClamped
         let delay = TimeAmount.nanoseconds(Int64.random(in: low...max(low, high)))
         let before = rawReads
-        timer = eventLoop.assumeIsolated().scheduleTask(in: delay) { [weak self] () -> Void in
-            self?.intervalEnded(readsBefore: before)
+        // No weak reference: those make each use of the connection dearer. When it ends, the timer is cancelled.
+        timer = eventLoop.assumeIsolated().scheduleTask(in: delay) { () -> Void in
+            self.intervalEnded(readsBefore: before)
         }
     }
 
@@ -209,7 +247,7 @@ public final class WebSocketConnection {
         payload.integer(code)
         // A control frame holds 125 bytes (RFC 6455 §5.5).
         payload.append(text.utf8.prefix(123))
-        write(.connectionClose, payload.bytes)
+        write(.close, payload.bytes)
         timer?.cancel()
         timer = eventLoop.assumeIsolated().scheduleTask(in: TimeAmount(configuration.closeTimeout)) { () -> Void in
             self.end(reason)
@@ -238,6 +276,8 @@ public final class WebSocketConnection {
         openTimer = nil
         channel = nil
         assembly = nil
+        gathered = nil
+        unread = nil
         let callback = onClose
         onOpen = nil
         onMessage = nil
@@ -273,8 +313,7 @@ extension WebSocketConnection {
         guard state == .idle || state == .connecting else { throw reason ?? .requested }
         self.channel = channel
         remoteAddress = channel.remoteAddress.flatMap { TransportAddress($0) }
-        try channel.pipeline.syncOperations.addHandler(WebSocketActivity(connection: self), position: .first)
-        try channel.pipeline.syncOperations.addHandler(WebSocketFrames(connection: self))
+        try channel.pipeline.syncOperations.addHandler(WebSocketBytes(connection: self))
     }
 
     /// The upgrade is done: the channel carries frames from now on.
@@ -287,9 +326,39 @@ extension WebSocketConnection {
         onOpen?()
     }
 
-    func readBytes(_ count: Int) {
+    /// Bytes have come; half of a long frame is a sign of life too.
+    func read(_ bytes: ByteBuffer) {
         rawReads &+= 1
-        if state == .open { changeReceiving(count) }
+        if state == .open { changeReceiving(bytes.readableBytes) }
+        var bytes = bytes
+        var isOwn = false
+        if var earlier = unread.take() {
+            earlier.writeBuffer(&bytes)
+            bytes = earlier
+            isOwn = true
+        }
+        do throws(WebSocketViolation) {
+            while !isBroken, channel != nil {
+                guard
+                    let header = try WebSocketFrameHeader(
+                        peeking: bytes, maximumPayload: configuration.maximumMessageBytes),
+                    bytes.readableBytes - header.byteCount >= header.payloadCount
+                else { return keep(bytes, isOwn: isOwn && bytes.readerIndex == 0) }
+                bytes.moveReaderIndex(forwardBy: header.byteCount)
+                let (payload, isASCII) = bytes.readPayload(header.payloadCount, mask: header.mask)
+                received(header, payload, isASCII: isASCII)
+            }
+        } catch {
+            isBroken = true
+            violation(error.code)
+        }
+    }
+
+    /// Keeps the beginning of a frame, in memory that is no larger than it needs and nobody else's: what was read into is read
+    /// into again.
+    private func keep(_ bytes: ByteBuffer, isOwn: Bool) {
+        guard bytes.readableBytes > 0 else { return }
+        unread = isOwn ? bytes : ByteBuffer(bytes: bytes.readableBytesView)
     }
 
     private func changeReceiving(_ change: Int) {
@@ -297,44 +366,47 @@ extension WebSocketConnection {
         onReceiving?(change)
     }
 
-    func received(_ frame: WebSocketFrame) {
+    private func received(_ frame: WebSocketFrameHeader, _ payload: [UInt8], isASCII: Bool) {
         guard state == .open else {
             // Only the answer to our close frame matters any more.
-            if state == .closing, frame.opcode == .connectionClose { end(.requested) }
+            if state == .closing, frame.opcode == .close { end(.requested) }
             return
         }
-        // RFC 6455 §5.1: a client masks every frame, a server none. §5.2: no extension was agreed on.
-        guard (frame.maskKey == nil) == isClient, !frame.rsv1, !frame.rsv2, !frame.rsv3 else { return violation(1002) }
+        // RFC 6455 §5.1: a client masks every frame, a server none.
+        guard (frame.mask == nil) == isClient else { return violation(1002) }
         switch frame.opcode {
-        case .text: begin(frame, isText: true)
-        case .binary: begin(frame, isText: false)
-        case .continuation: carryOn(frame)
-        case .ping: write(.pong, frame.unmaskedBytes)
-        case .pong: receivedPong(frame.unmaskedBytes)
-        case .connectionClose: receivedClose(frame.unmaskedBytes)
-        default: violation(1002)
+        case .text, .binary: begin(frame, payload, isASCII: isASCII)
+        case .continuation: carryOn(frame, payload, isASCII: isASCII)
+        case .ping: write(.pong, payload)
+        case .pong: receivedPong(payload)
+        case .close: receivedClose(payload)
         }
     }
 
-    private func begin(_ frame: WebSocketFrame, isText: Bool) {
+    private func begin(_ frame: WebSocketFrameHeader, _ payload: [UInt8], isASCII: Bool) {
         guard assembly == nil else { return violation(1002) }
-        let bytes = frame.unmaskedBytes
-        if frame.fin { deliver(isText: isText, bytes) } else { assembly = (isText, bytes, 1) }
+        let isText = frame.opcode == .text
+        if frame.isFinal { return deliver(payload, isText: isText, isASCII: isASCII) }
+        assembly = Assembly(isText: isText, isASCII: isASCII, bytes: payload)
     }
 
-    private func carryOn(_ frame: WebSocketFrame) {
+    private func carryOn(_ frame: WebSocketFrameHeader, _ payload: [UInt8], isASCII: Bool) {
         // Taken out, so that the bytes have one owner and are appended to in place.
         guard var message = assembly.take() else { return violation(1002) }
         message.frames += 1
-        guard message.bytes.count + frame.length <= configuration.maximumMessageBytes else { return violation(1009) }
+        guard message.bytes.count + payload.count <= configuration.maximumMessageBytes else { return violation(1009) }
         guard message.frames <= configuration.maximumFragments else { return violation(1008) }
-        message.bytes.append(contentsOf: frame.unmaskedBytes)
-        if frame.fin { deliver(isText: message.isText, message.bytes) } else { assembly = message }
+        message.bytes.append(contentsOf: payload)
+        message.isASCII = message.isASCII && isASCII
+        guard frame.isFinal else {
+            assembly = message
+            return
+        }
+        deliver(message.bytes, isText: message.isText, isASCII: message.isASCII)
     }
 
-    private func deliver(isText: Bool, _ bytes: [UInt8]) {
-        guard state == .open else { return }
-        changeReceiving(-receivingBytes)
+    private func deliver(_ bytes: [UInt8], isText: Bool, isASCII: Bool) {
+        if receivingBytes != 0 { changeReceiving(-receivingBytes) }
         messagesReceived += 1
         bytesReceived += bytes.count
         guard isText else {
@@ -342,7 +414,7 @@ extension WebSocketConnection {
             return
         }
         // RFC 6455 §8.1.
-        guard isValidUTF8(bytes) else { return violation(1007) }
+        guard isASCII || isValidUTF8(bytes) else { return violation(1007) }
         onMessage?(.text(bytes))
     }
 
@@ -363,8 +435,8 @@ extension WebSocketConnection {
         var reader = ByteReader(bytes)
         let code: UInt16? = reader.integer()
         // RFC 6455 §5.5.1: answer with the code that came.
-        write(.connectionClose, Array(bytes.prefix(2)))
-        channel?.flush()
+        write(.close, Array(bytes.prefix(2)))
+        flush()
         end(.closedByPeer(code: code ?? 1005, reason: String(decoding: reader.rest(), as: UTF8.self)))
     }
 
@@ -376,7 +448,10 @@ extension WebSocketConnection {
 
     func readComplete() { onReadComplete?() }
 
-    func writabilityChanged() { if isWritable { onWritable?() } }
+    func writabilityChanged() {
+        isChannelWritable = channel?.isWritable == true
+        if isWritable { onWritable?() }
+    }
 
     func channelClosed() { finish() }
 }

@@ -1,29 +1,16 @@
 import NIOCore
+import NIOHTTP1
 import NIOWebSocket
 
-/// Counts reads of raw bytes, in front of everything else: half of a long frame is a sign of life too.
-final class WebSocketActivity: ChannelInboundHandler {
+/// Hands what is read and the ends of the channel to the connection.
+final class WebSocketBytes: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
-    typealias InboundOut = ByteBuffer
+    typealias OutboundOut = ByteBuffer
     private let connection: WebSocketConnection
 
     init(connection: WebSocketConnection) { self.connection = connection }
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        connection.readBytes(Self.unwrapInboundIn(data).readableBytes)
-        context.fireChannelRead(data)
-    }
-}
-
-/// Hands frames and the ends of the channel to the connection.
-final class WebSocketFrames: ChannelInboundHandler {
-    typealias InboundIn = WebSocketFrame
-    typealias OutboundOut = WebSocketFrame
-    private let connection: WebSocketConnection
-
-    init(connection: WebSocketConnection) { self.connection = connection }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) { connection.received(Self.unwrapInboundIn(data)) }
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) { connection.read(Self.unwrapInboundIn(data)) }
 
     func channelReadComplete(context: ChannelHandlerContext) { connection.readComplete() }
 
@@ -31,31 +18,71 @@ final class WebSocketFrames: ChannelInboundHandler {
 
     func channelInactive(context: ChannelHandlerContext) { connection.channelClosed() }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        switch error as? NIOWebSocketError {
-        case .invalidFrameLength: connection.violation(1009)
-        case .some: connection.violation(1002)
-        case nil: connection.end(.lost)
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { connection.end(.lost) }
+}
+
+/// The upgrade as NIO does it, the handlers that it would add left out.
+struct WebSocketServerUpgrade: NIOTypedHTTPServerProtocolUpgrader {
+    private let dance: NIOTypedWebSocketServerUpgrader<Bool>
+    private let begin: @Sendable (any Channel) throws -> Void
+
+    /// - Parameters:
+    ///   - headers: what the answer has beside the fields of RFC 6455; `nil` refuses.
+    ///   - begin: adds what reads the bytes.
+    init(
+        headers: @escaping @Sendable (any Channel) -> HTTPHeaders?,
+        begin: @escaping @Sendable (any Channel) throws -> Void
+    ) {
+        self.begin = begin
+        dance = NIOTypedWebSocketServerUpgrader(
+            shouldUpgrade: { channel, _ in channel.eventLoop.makeSucceededFuture(headers(channel)) },
+            upgradePipelineHandler: { channel, _ in channel.eventLoop.makeSucceededFuture(true) })
+    }
+
+    var supportedProtocol: String { dance.supportedProtocol }
+    var requiredUpgradeHeaders: [String] { dance.requiredUpgradeHeaders }
+
+    func buildUpgradeResponse(
+        channel: any Channel, upgradeRequest: HTTPRequestHead, initialResponseHeaders: HTTPHeaders
+    ) -> EventLoopFuture<HTTPHeaders> {
+        dance.buildUpgradeResponse(
+            channel: channel, upgradeRequest: upgradeRequest, initialResponseHeaders: initialResponseHeaders)
+    }
+
+    func upgrade(channel: any Channel, upgradeRequest: HTTPRequestHead) -> EventLoopFuture<Bool> {
+        channel.eventLoop.makeCompletedFuture {
+            try begin(channel)
+            return true
         }
     }
 }
 
-extension WebSocketFrame {
-    /// The payload, without the client's mask (RFC 6455 §5.3), which is taken off eight bytes at a time.
-    var unmaskedBytes: [UInt8] {
-        var bytes = Array(data.readableBytesView)
-        guard let maskKey else { return bytes }
-        let key = Array(maskKey)
-        let word = (0..<8).reduce(UInt64(0)) { $0 | UInt64(key[$1 & 3]) << UInt64(8 * $1) }.littleEndian
-        let whole = bytes.count & ~7
-        unsafe bytes.withUnsafeMutableBytes { raw in
-            // Each word lies within the array: `whole` is no more than its count.
-            for start in stride(from: 0, to: whole, by: 8) {
-                let masked = unsafe raw.loadUnaligned(fromByteOffset: start, as: UInt64.self)
-                unsafe raw.storeBytes(of: masked ^ word, toByteOffset: start, as: UInt64.self)
-            }
+/// The same for the other end.
+struct WebSocketClientUpgrade: NIOTypedHTTPClientProtocolUpgrader {
+    private let dance: NIOTypedWebSocketClientUpgrader<Bool>
+    private let begin: @Sendable (any Channel) throws -> Void
+
+    /// - Parameter begin: adds what reads the bytes.
+    init(begin: @escaping @Sendable (any Channel) throws -> Void) {
+        self.begin = begin
+        dance = NIOTypedWebSocketClientUpgrader { channel, _ in channel.eventLoop.makeSucceededFuture(true) }
+    }
+
+    var supportedProtocol: String { dance.supportedProtocol }
+    var requiredUpgradeHeaders: [String] { dance.requiredUpgradeHeaders }
+
+    func addCustom(upgradeRequestHeaders: inout HTTPHeaders) {
+        dance.addCustom(upgradeRequestHeaders: &upgradeRequestHeaders)
+    }
+
+    func shouldAllowUpgrade(upgradeResponse: HTTPResponseHead) -> Bool {
+        dance.shouldAllowUpgrade(upgradeResponse: upgradeResponse)
+    }
+
+    func upgrade(channel: any Channel, upgradeResponse: HTTPResponseHead) -> EventLoopFuture<Bool> {
+        channel.eventLoop.makeCompletedFuture {
+            try begin(channel)
+            return true
         }
-        for place in whole..<bytes.count { bytes[place] ^= key[place & 3] }
-        return bytes
     }
 }

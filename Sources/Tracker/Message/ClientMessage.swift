@@ -8,7 +8,7 @@ struct ClientMessage {
     enum Event { case stopped, completed, other }
 
     struct Offer {
-        var id: TrackerOfferID
+        var id: OfferKey
         /// The id's text with its quotes, and the offer.
         var idPlace: Range<Int>
         var place: Range<Int>
@@ -27,7 +27,7 @@ struct ClientMessage {
     private(set) var peerID: TrackerPeerID?
     private(set) var peerIDPlace = 0..<0
     private(set) var toPeerID: TrackerPeerID?
-    private(set) var offerID: TrackerOfferID?
+    private(set) var offerID: OfferKey?
     private(set) var offerIDPlace = 0..<0
     private(set) var offers: [Offer] = []
     /// An object, whatever is in it.
@@ -64,7 +64,7 @@ struct ClientMessage {
             toPeerID = try scanner.text().flatMap { peerID(at: $0, scanner) }
         } else if scanner.matches(name, "offer_id") {
             let text = try scanner.text()
-            offerID = text.flatMap { TrackerOfferID(text: scanner.value(of: $0)) }
+            offerID = text.flatMap { offerKey(at: $0, scanner) }
             offerIDPlace = text?.quoted ?? 0..<0
         } else if scanner.matches(name, "answer") {
             let (place, isObject, hasDescription) = try takeDescription(&scanner)
@@ -84,7 +84,11 @@ struct ClientMessage {
                 } ?? .other
         } else if scanner.matches(name, "left") {
             let place = try scanner.skip()
-            isComplete = (try? JSONValue(parsing: frame[place]))?.number == 0
+            // Nearly always a plain number, and only what begins so can be 0.
+            isComplete =
+                frame[place.lowerBound] == UInt8(ascii: "0") && place.count == 1
+                || (frame[place.lowerBound] == UInt8(ascii: "-") || frame[place.lowerBound] == UInt8(ascii: "0"))
+                    && (try? JSONValue(parsing: frame[place]))?.number == 0
         } else {
             try scanner.skip()
         }
@@ -119,12 +123,12 @@ struct ClientMessage {
                 continue
             }
             guard try scanner.enterObject() else { continue }
-            var id: (value: TrackerOfferID, place: Range<Int>)?
+            var id: (value: OfferKey, place: Range<Int>)?
             var offer: Range<Int>?
             while let name = try scanner.nextName() {
                 if scanner.matches(name, "offer_id") {
                     id = nil
-                    if let text = try scanner.text(), let value = TrackerOfferID(text: scanner.value(of: text)) {
+                    if let text = try scanner.text(), let value = offerKey(at: text, scanner) {
                         id = (value, text.quoted)
                     }
                 } else if scanner.matches(name, "offer") {
@@ -156,18 +160,27 @@ struct ClientMessage {
     }
 
     private func infoHash(at text: JSONScanner.Text, _ scanner: JSONScanner) -> InfoHash? {
-        twentyBytes(at: text, scanner).flatMap { InfoHash(bytes: $0) }
+        // Each of twenty characters takes two bytes at most, or six as an escape.
+        guard text.range.count <= 120 else { return nil }
+        if !text.hasEscapes { return InfoHash(latin1UTF8: frame[text.range]) }
+        return scanner.value(of: text).twentyBytes.flatMap { InfoHash(bytes: $0) }
     }
 
     private func peerID(at text: JSONScanner.Text, _ scanner: JSONScanner) -> TrackerPeerID? {
-        twentyBytes(at: text, scanner).flatMap { TrackerPeerID(bytes: $0) }
+        infoHash(at: text, scanner).map { TrackerPeerID($0) }
     }
 
-    private func twentyBytes(at text: JSONScanner.Text, _ scanner: JSONScanner) -> [UInt8]? {
-        // Each of twenty characters takes two bytes at most, or six as an escape.
-        guard text.range.count <= 120 else { return nil }
-        return scanner.value(of: text).twentyBytes
+    private func offerKey(at text: JSONScanner.Text, _ scanner: JSONScanner) -> OfferKey? {
+        if let twenty = infoHash(at: text, scanner) { return .twentyBytes(twenty) }
+        return TrackerOfferID(text: scanner.value(of: text)).map { .text($0) }
     }
+}
+
+/// An offer's id as the server compares it. Nearly all are binary strings of twenty bytes, which take no memory of their own.
+enum OfferKey: Hashable, Sendable {
+    case twentyBytes(InfoHash)
+    /// Any other text.
+    case text(TrackerOfferID)
 }
 
 extension JSONScanner.Text {

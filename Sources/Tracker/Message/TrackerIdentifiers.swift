@@ -17,6 +17,8 @@ public struct TrackerPeerID: Hashable, Comparable, Sendable, CustomStringConvert
         self.value = value
     }
 
+    init(_ value: InfoHash) { self.value = value }
+
     /// A new id: at most 20 bytes of `prefix` (BEP 20: client and version), the rest random letters and digits.
     public static func random(prefix: String, using entropy: inout Entropy) -> TrackerPeerID {
         let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789".utf8)

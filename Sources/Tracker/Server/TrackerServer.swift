@@ -37,6 +37,13 @@ public struct TrackerServer: Sendable {
         var malformed = 0
         /// The peer this socket is in each swarm.
         var swarms: [InfoHash: TrackerPeerID] = [:]
+
+        /// Counts a message; of too many in too short a time it is one to drop.
+        mutating func mayReceive(now: Instant) -> Bool {
+            let isInTime = bucket.take(now: now)
+            dropped = max(0, dropped + (isInTime ? -1 : 1))
+            return isInTime
+        }
     }
 
     /// What the limit of sockets counts by: an IPv4 address or an IPv6 /64.
@@ -143,11 +150,15 @@ public struct TrackerServer: Sendable {
 
     /// A text or binary message came in, reassembled.
     public mutating func receive(_ frame: [UInt8], on link: TrackerLinkID, now: Instant) {
-        guard links[link] != nil else { return }
+        guard let place = links.index(forKey: link) else { return }
         guard frame.count <= configuration.maximumMessageByteCount else {
             return close(link, .messageTooLarge, now: now)
         }
-        guard mayReceive(on: link, now: now) else { return }
+        guard links.values[place].mayReceive(now: now) else {
+            counters.messagesRateLimited += 1
+            if links.values[place].dropped > configuration.droppedMessages { close(link, .flooding, now: now) }
+            return
+        }
         guard
             let message = ClientMessage(
                 frame, maximumByteCount: configuration.maximumMessageByteCount,
@@ -167,7 +178,7 @@ public struct TrackerServer: Sendable {
         let oldestOffer = now - configuration.answerWindow
         for infoHash in Array(swarms.keys) {
             let expired = swarms[infoHash]?.expire(oldest: oldest, oldestOffer: oldestOffer) ?? []
-            for (_, link) in expired { links[link]?.swarms[infoHash] = nil }
+            for peer in expired { links[peer.link]?.swarms[infoHash] = nil }
             peerTotal -= expired.count
             counters.peersExpired += expired.count
             if swarms[infoHash]?.isEmpty ?? true { swarms[infoHash] = nil }
@@ -177,16 +188,6 @@ public struct TrackerServer: Sendable {
     }
 
     // MARK: Limits
-
-    private mutating func mayReceive(on link: TrackerLinkID, now: Instant) -> Bool {
-        let isInTime = links[link]?.bucket.take(now: now) ?? false
-        let dropped = max(0, (links[link]?.dropped ?? 0) + (isInTime ? -1 : 1))
-        links[link]?.dropped = dropped
-        if isInTime { return true }
-        counters.messagesRateLimited += 1
-        if dropped > configuration.droppedMessages { close(link, .flooding, now: now) }
-        return false
-    }
 
     private mutating func close(_ link: TrackerLinkID, _ reason: TrackerCloseReason, now: Instant) {
         guard links[link] != nil else { return }
@@ -202,10 +203,9 @@ public struct TrackerServer: Sendable {
     }
 
     private mutating func removePeer(_ peer: TrackerPeerID, from infoHash: InfoHash) {
-        guard swarms[infoHash]?.peers[peer] != nil else { return }
-        swarms[infoHash]?.remove(peer)
+        guard let index = swarms.index(forKey: infoHash), swarms.values[index].remove(peer) else { return }
         peerTotal -= 1
-        if swarms[infoHash]?.isEmpty ?? false { swarms[infoHash] = nil }
+        if swarms.values[index].isEmpty { swarms.remove(at: index) }
     }
 
     // MARK: Messages
@@ -239,106 +239,85 @@ public struct TrackerServer: Sendable {
             return forward(answer, of: message, from: peer, in: infoHash, on: link, now: now)
         }
         counters.announces += 1
-        let known = swarms[infoHash]?.peers[peer]
-        if let owner = known?.link, owner != link {
+        var swarm = swarms.index(forKey: infoHash)
+        let known = swarm.flatMap { swarms.values[$0].place(of: peer) }
+        if let swarm, let known, swarms.values[swarm].peers[known].link != link {
             counters.takeoversRefused += 1
             return fail(link, "peer_id is in use", "announce", infoHash, isMalformed: false, now: now)
         }
+        let frames = ServerFrames(for: message)
         if message.event == .stopped {
             if known != nil {
                 links[link]?.swarms[infoHash] = nil
                 removePeer(peer, from: infoHash)
             }
-            return reply(to: message, of: infoHash, on: link)
-        }
-        guard admit(peer, to: infoHash, on: link) else {
-            counters.peersRefused += 1
-            return fail(link, "too many peers", "announce", infoHash, isMalformed: false, now: now)
+            return reply(frames, of: swarms.index(forKey: infoHash), on: link)
         }
         // `left` of null is a peer that does not know yet: WebTorrent without metadata.
         let isComplete = message.event == .completed || message.isComplete
-        swarms[infoHash, default: ServerSwarm()].announce(peer, on: link, isComplete: isComplete, now: now)
-        if message.event == .completed, known?.isComplete != true { swarms[infoHash]?.downloaded += 1 }
-        links[link]?.swarms[infoHash] = peer
-        scheduleSweep(now: now)
-        reply(to: message, of: infoHash, on: link)
-        if !message.offers.isEmpty { forwardOffers(of: message, from: peer, in: infoHash, on: link, now: now) }
-    }
-
-    /// Whether a peer is in the swarm or there is room for it. A socket is one peer in a swarm: another id replaces.
-    private mutating func admit(_ peer: TrackerPeerID, to infoHash: InfoHash, on link: TrackerLinkID) -> Bool {
-        if swarms[infoHash]?.peers[peer] != nil { return true }
-        if let former = links[link]?.swarms[infoHash] {
-            links[link]?.swarms[infoHash] = nil
-            removePeer(former, from: infoHash)
+        let place: Int
+        if let swarm, let known {
+            if message.event == .completed, !swarms.values[swarm].peers[known].isComplete {
+                swarms.values[swarm].downloaded += 1
+            }
+            swarms.values[swarm].refresh(known, isComplete: isComplete, now: now)
+            place = known
+        } else {
+            guard admit(to: infoHash, on: link) else {
+                counters.peersRefused += 1
+                return fail(link, "too many peers", "announce", infoHash, isMalformed: false, now: now)
+            }
+            peerTotal += 1
+            links[link]?.swarms[infoHash] = peer
+            place = swarms[infoHash, default: ServerSwarm()].add(peer, on: link, isComplete: isComplete, now: now)
+            if message.event == .completed { swarms[infoHash]?.downloaded += 1 }
+            swarm = swarms.index(forKey: infoHash)
         }
+        scheduleSweep(now: now)
+        reply(frames, of: swarm, on: link)
+        guard let swarm, !message.offers.isEmpty else { return }
+        forwardOffers(of: message, frames, from: place, in: swarm, on: link, now: now)
+    }
+
+    /// Whether there is room for a newcomer. A socket is one peer in a swarm: another id replaces.
+    private mutating func admit(to infoHash: InfoHash, on link: TrackerLinkID) -> Bool {
+        if let former = links[link]?.swarms.removeValue(forKey: infoHash) { removePeer(former, from: infoHash) }
         guard let joined = links[link]?.swarms.count else { return false }
-        let count = swarms[infoHash]?.count ?? 0
-        guard joined < configuration.swarmsPerLink, count < configuration.peersPerSwarm,
-            peerTotal < configuration.maximumPeers
-        else { return false }
-        peerTotal += 1
-        return true
+        return joined < configuration.swarmsPerLink && (swarms[infoHash]?.count ?? 0) < configuration.peersPerSwarm
+            && peerTotal < configuration.maximumPeers
     }
 
-    private mutating func reply(to message: ClientMessage, of infoHash: InfoHash, on link: TrackerLinkID) {
-        let swarm = swarms[infoHash]
-        var frame = Self.beginning(of: message, capacity: 192)
-        frame.append(contentsOf: #","interval":"#.utf8)
-        frame.append(decimal: Int(configuration.interval.components.seconds))
-        frame.append(contentsOf: #","complete":"#.utf8)
-        frame.append(decimal: swarm?.complete ?? 0)
-        frame.append(contentsOf: #","incomplete":"#.utf8)
-        frame.append(decimal: swarm?.incomplete ?? 0)
-        frame.append(UInt8(ascii: "}"))
-        transmits.append((link, frame))
-    }
-
-    /// What every message of this swarm begins with. What came as JSON leaves as the same JSON.
-    private static func beginning(of message: ClientMessage, capacity: Int) -> [UInt8] {
-        var frame: [UInt8] = []
-        frame.reserveCapacity(capacity)
-        frame.append(contentsOf: #"{"action":"announce","info_hash":"#.utf8)
-        frame.append(contentsOf: message.frame[message.infoHashPlace])
-        return frame
-    }
-
-    /// One peer's offer or answer for another.
-    private static func signal(
-        _ kind: String, _ place: Range<Int>, id: Range<Int>, of message: ClientMessage
-    ) -> [UInt8] {
-        var frame = beginning(of: message, capacity: 256 + place.count)
-        frame.append(contentsOf: #","peer_id":"#.utf8)
-        frame.append(contentsOf: message.frame[message.peerIDPlace])
-        frame.append(contentsOf: #","offer_id":"#.utf8)
-        frame.append(contentsOf: message.frame[id])
-        frame.append(contentsOf: ",\"".utf8)
-        frame.append(contentsOf: kind.utf8)
-        frame.append(contentsOf: "\":".utf8)
-        frame.append(contentsOf: message.frame[place])
-        frame.append(UInt8(ascii: "}"))
-        return frame
+    private mutating func reply(
+        _ frames: ServerFrames, of swarm: Dictionary<InfoHash, ServerSwarm>.Index?, on link: TrackerLinkID
+    ) {
+        let (complete, incomplete) = swarm.map { (swarms.values[$0].complete, swarms.values[$0].incomplete) } ?? (0, 0)
+        let interval = configuration.interval.components.seconds
+        transmits.append((link, frames.reply(interval: interval, complete: complete, incomplete: incomplete)))
     }
 
     /// Gives each offer to one peer, drawn at random.
     private mutating func forwardOffers(
-        of message: ClientMessage, from peer: TrackerPeerID, in infoHash: InfoHash, on link: TrackerLinkID, now: Instant
+        of message: ClientMessage, _ frames: ServerFrames, from place: Int,
+        in swarm: Dictionary<InfoHash, ServerSwarm>.Index, on link: TrackerLinkID, now: Instant
     ) {
         let oldestOffer = now - configuration.answerWindow
-        let receivers =
-            swarms[infoHash]?.draw(message.offers.count, using: &entropy) { id, receiver in
-                guard id != peer, receiver.link != link, let other = links[receiver.link] else { return false }
-                let isOwing =
-                    receiver.delivered.count >= configuration.undeliveredAnswersPerPeer
-                    && receiver.delivered.count { $0.at >= oldestOffer } >= configuration.undeliveredAnswersPerPeer
-                return other.backlog <= configuration.busyBacklog && !isOwing
-            } ?? []
+        let mostOwed = configuration.undeliveredAnswersPerPeer
+        // One number from the system for each announce: it takes a system call.
+        var stream = Entropy.seed(entropy.next())
+        let receivers = swarms.values[swarm].draw(message.offers.count, besides: place, using: &stream) { receiver in
+            guard receiver.link != link, let other = links.index(forKey: receiver.link) else { return false }
+            let isOwing =
+                receiver.delivered.count >= mostOwed
+                && receiver.delivered.count { $0.at >= oldestOffer } >= mostOwed
+            return links.values[other].backlog <= configuration.busyBacklog && !isOwing
+        }
+        let offerer = swarms.values[swarm].peers[place].id
         for (offer, receiver) in zip(message.offers, receivers) {
-            guard let other = swarms[infoHash]?.peers[receiver]?.link else { continue }
-            swarms[infoHash]?.deliver(
-                ServerSwarm.Delivered(offerer: peer, link: link, offerID: offer.id, at: now), to: receiver,
-                limit: configuration.undeliveredAnswersPerPeer)
-            transmits.append((other, Self.signal("offer", offer.place, id: offer.idPlace, of: message)))
+            swarms.values[swarm].deliver(
+                ServerSwarm.Delivered(offerer: offerer, link: link, offerID: offer.id, at: now), to: receiver,
+                limit: mostOwed)
+            let other = swarms.values[swarm].peers[receiver].link
+            transmits.append((other, frames.signal("offer", offer.place, id: offer.idPlace)))
             counters.offersForwarded += 1
         }
     }
@@ -348,16 +327,19 @@ public struct TrackerServer: Sendable {
         _ answer: Range<Int>, of message: ClientMessage, from peer: TrackerPeerID, in infoHash: InfoHash,
         on link: TrackerLinkID, now: Instant
     ) {
-        guard swarms[infoHash]?.peers[peer]?.link == link, let offerer = message.toPeerID,
+        guard let swarm = swarms.index(forKey: infoHash), let place = swarms.values[swarm].place(of: peer),
+            swarms.values[swarm].peers[place].link == link, let offerer = message.toPeerID,
             let offerID = message.offerID, message.isAnswerWhole,
-            let delivered = swarms[infoHash]?.takeDelivered(
-                to: peer, from: offerer, offerID, window: configuration.answerWindow, now: now),
-            swarms[infoHash]?.peers[offerer]?.link == delivered.link
+            let delivered = swarms.values[swarm].takeDelivered(
+                to: place, from: offerer, offerID, window: configuration.answerWindow, now: now),
+            let receiver = swarms.values[swarm].place(of: offerer),
+            swarms.values[swarm].peers[receiver].link == delivered.link
         else {
             counters.answersRefused += 1
             return
         }
-        transmits.append((delivered.link, Self.signal("answer", answer, id: message.offerIDPlace, of: message)))
+        let frame = ServerFrames(for: message).signal("answer", answer, id: message.offerIDPlace)
+        transmits.append((delivered.link, frame))
         counters.answersForwarded += 1
     }
 
@@ -382,8 +364,4 @@ public struct TrackerServer: Sendable {
                 "flags": ["min_request_interval": .integer(Int(configuration.interval.components.seconds))],
             ], to: link)
     }
-}
-
-extension [UInt8] {
-    fileprivate mutating func append(decimal number: Int) { append(contentsOf: String(number).utf8) }
 }

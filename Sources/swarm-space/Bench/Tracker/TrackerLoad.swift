@@ -1,3 +1,4 @@
+import Glibc
 import NIOCore
 import SwarmBase
 import SwarmTransport
@@ -9,13 +10,15 @@ import SwarmTransport
 final class TrackerLoad {
     private final class Peer {
         let socket: WebSocketConnection
-        let infoHash: String
-        let peerID: String
+        /// What every message of this peer begins with.
+        let beginning: [UInt8]
+        /// How many more announces it makes as fast as it goes.
+        var announcesLeft = 0
 
         init(socket: WebSocketConnection, infoHash: String, peerID: String) {
             self.socket = socket
-            self.infoHash = infoHash
-            self.peerID = peerID
+            beginning = Array(
+                #"{"action":"announce","info_hash":"\#(infoHash)","peer_id":"\#(peerID)","#.utf8)
         }
     }
 
@@ -26,13 +29,17 @@ final class TrackerLoad {
     private static let digits = 19
 
     private let eventLoop: any EventLoop
+    private let flushes: WebSocketFlushes
     private var peers: [Peer] = []
     private var latencies: [Double] = []
     private var replies = 0
     private var onReply: ((Peer) -> Void)?
     private var offerNumber = 0
 
-    private init(eventLoop: any EventLoop) { self.eventLoop = eventLoop }
+    private init(eventLoop: any EventLoop) {
+        self.eventLoop = eventLoop
+        flushes = WebSocketFlushes(eventLoop: eventLoop)
+    }
 
     /// Opens connections; those that the server refuses are missing.
     ///
@@ -62,7 +69,7 @@ final class TrackerLoad {
             settings.pingInterval = .seconds(3600) ... .seconds(3600)
             settings.openTimeout = .seconds(60)
             settings.connectTimeout = .seconds(60)
-            let socket = WebSocketConnection(eventLoop: eventLoop, configuration: settings)
+            let socket = WebSocketConnection(eventLoop: eventLoop, configuration: settings, flushes: flushes)
             let peer = Peer(
                 socket: socket, infoHash: Self.name("swarm", number / perSwarm), peerID: Self.name("-SS0100-", number))
             func settled() {
@@ -144,7 +151,7 @@ final class TrackerLoad {
         let promise = eventLoop.makePromise(of: Int.self)
         replies = 0
         let goal = peers.count * times
-        var left = Dictionary(uniqueKeysWithValues: peers.map { (ObjectIdentifier($0), times - 1) })
+        for peer in peers { peer.announcesLeft = times - 1 }
         var isOver = false
         func end() {
             guard !isOver else { return }
@@ -158,8 +165,8 @@ final class TrackerLoad {
                 limit.cancel()
                 return end()
             }
-            guard let more = left[ObjectIdentifier(peer)], more > 0 else { return }
-            left[ObjectIdentifier(peer)] = more - 1
+            guard peer.announcesLeft > 0 else { return }
+            peer.announcesLeft -= 1
             self.announce(peer, offers: offers)
         }
         for peer in peers { announce(peer, offers: offers) }
@@ -174,21 +181,46 @@ final class TrackerLoad {
     // MARK: Messages
 
     private func announce(_ peer: Peer, offers: Int) {
-        var text = "{\"action\":\"announce\",\"info_hash\":\"\(peer.infoHash)\",\"peer_id\":\"\(peer.peerID)\","
-        text += "\"numwant\":\(offers),\"uploaded\":0,\"downloaded\":0,\"left\":1,\"offers\":["
+        var text = peer.beginning
+        text.reserveCapacity(text.count + 128 + offers * (Self.filler.count + 128))
+        text += Self.counters
+        let stamp = Self.decimal(Int(NIODeadline.now().uptimeNanoseconds), digits: Self.digits)
         for index in 0..<offers {
             offerNumber += 1
-            let stamp = String(NIODeadline.now().uptimeNanoseconds)
-            let padded = String(repeating: "0", count: max(0, Self.digits - stamp.utf8.count)) + stamp
-            text += index == 0 ? "" : ","
-            text += "{\"offer_id\":\"\(Self.name("offer", offerNumber))\",\"offer\":{\"type\":\"offer\",\"sdp\":\""
-            text += "T=\(padded) \(Self.filler)\"}}"
+            if index > 0 { text.append(UInt8(ascii: ",")) }
+            text += Self.offerBeginning
+            text += Self.decimal(offerNumber, digits: 20)
+            text += Self.offerMiddle
+            text += stamp
+            text += Self.filler
+            text += Self.end
         }
-        peer.socket.send(text: Array((text + "]}").utf8))
+        text += Self.endOfOffers
+        peer.socket.send(text: text)
     }
 
+    private static let counters = Array(#""numwant":5,"uploaded":0,"downloaded":0,"left":1,"offers":["#.utf8)
+    private static let offerBeginning = Array(#"{"offer_id":""#.utf8)
+    private static let offerMiddle = Array(#"","offer":{"type":"offer","sdp":"T="#.utf8)
+    private static let answerBeginning = Array(#""to_peer_id":""#.utf8)
+    private static let answerMiddle = Array(#"","offer_id":""#.utf8)
+    private static let answerSDP = Array(#"","answer":{"type":"answer","sdp":""#.utf8)
+    private static let end = Array(#""}}"#.utf8)
+    private static let endOfOffers = Array("]}".utf8)
+
     /// As long as a session description with a few candidates.
-    private static let filler = String(repeating: "a=candidate 1 1 UDP 2130706431 192.0.2.1 9 typ host ", count: 8)
+    private static let filler = Array(
+        String(repeating: " a=candidate 1 1 UDP 2130706431 192.0.2.1 9 typ host", count: 8).utf8)
+
+    private static func decimal(_ number: Int, digits: Int) -> [UInt8] {
+        var rest = number
+        var text = [UInt8](repeating: 0x30, count: digits)
+        for place in (0..<digits).reversed() where rest > 0 {
+            text[place] += UInt8(rest % 10)
+            rest /= 10
+        }
+        return text
+    }
 
     private func received(_ bytes: [UInt8], _ peer: Peer) {
         guard let at = Self.position(of: Self.mark, in: bytes) else {
@@ -213,29 +245,41 @@ final class TrackerLoad {
     private func answer(_ offer: [UInt8], _ peer: Peer) {
         guard let from = Self.value(of: Self.peerMark, in: offer), let id = Self.value(of: Self.offerMark, in: offer)
         else { return }
-        var text = "{\"action\":\"announce\",\"info_hash\":\"\(peer.infoHash)\",\"peer_id\":\"\(peer.peerID)\","
-        text += "\"to_peer_id\":\"\(from)\",\"offer_id\":\"\(id)\","
-        text += "\"answer\":{\"type\":\"answer\",\"sdp\":\"\(Self.filler)\"}}"
-        peer.socket.send(text: Array(text.utf8))
+        var text = peer.beginning
+        text.reserveCapacity(text.count + 128 + Self.filler.count)
+        text += Self.answerBeginning
+        text += offer[from]
+        text += Self.answerMiddle
+        text += offer[id]
+        text += Self.answerSDP
+        text += Self.filler
+        text += Self.end
+        peer.socket.send(text: text)
     }
 
     private static let replyMark = Array("\"interval\"".utf8)
     private static let peerMark = Array("\"peer_id\":\"".utf8)
     private static let offerMark = Array("\"offer_id\":\"".utf8)
 
-    /// The 20 characters behind a mark; the load's own names are nothing but letters, digits and a dash.
-    private static func value(of mark: [UInt8], in bytes: [UInt8]) -> String? {
+    /// Where the 20 characters behind a mark are; the load's own names are nothing but letters, digits and a dash.
+    private static func value(of mark: [UInt8], in bytes: [UInt8]) -> Range<Int>? {
         guard let at = position(of: mark, in: bytes), bytes.count >= at + 20 else { return nil }
-        return String(decoding: bytes[at..<at + 20], as: UTF8.self)
+        return at..<at + 20
     }
 
     /// Where what follows `needle` begins.
     private static func position(of needle: [UInt8], in bytes: [UInt8]) -> Int? {
-        guard bytes.count >= needle.count else { return nil }
-        for start in 0...bytes.count - needle.count
-        where bytes[start] == needle[0] && bytes[start..<start + needle.count].elementsEqual(needle) {
-            return start + needle.count
+        unsafe bytes.withUnsafeBytes { bytes in
+            guard let base = bytes.baseAddress, bytes.count >= needle.count else { return nil }
+            let last = bytes.count - needle.count
+            var place = 0
+            // Both the search and the comparison stay within the bytes.
+            while place <= last, let found = unsafe memchr(base + place, CInt(needle[0]), last - place + 1) {
+                place = unsafe UnsafeRawPointer(found) - base
+                if unsafe memcmp(base + place, needle, needle.count) == 0 { return place + needle.count }
+                place += 1
+            }
+            return nil
         }
-        return nil
     }
 }
