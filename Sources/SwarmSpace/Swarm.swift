@@ -80,7 +80,7 @@ public actor Swarm {
     }
 
     /// Those that are configured come first, each once.
-    private static func sites(_ invited: [String], _ configured: [String]) -> [String] {
+    static func sites(_ invited: [String], _ configured: [String]) -> [String] {
         var sites: [String] = []
         for url in configured + invited where !sites.contains(url) { sites.append(url) }
         return Array(sites.prefix(SwarmConfiguration.mostSites))

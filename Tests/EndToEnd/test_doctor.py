@@ -32,6 +32,17 @@ async def test_everything_that_works_is_said_to(supernode: Supernode, hosts: lis
     assert verdict["text"].endswith(".")
 
 
+async def test_how_many_members_a_tracker_knows(supernode: Supernode, make_member, hosts: list[Host], processes: list[JSONProcess]) -> None:
+    await make_member(supernode=supernode)
+    bob = await make_member(supernode=supernode)
+    for swarm, members in (("meadow", 2), ("desert", 0)):
+        _, planes, _ = await examine(processes, swarm, "--tracker", supernode.tracker, "--no-dht", "--no-lan", host=hosts[2])
+        assert [(plane["kind"], plane["members"]) for plane in planes] == [("tracker", members)]
+    await bob.leave()
+    _, (plane,), _ = await examine(processes, "meadow", "--tracker", supernode.tracker, "--no-dht", "--no-lan", host=hosts[2])
+    assert plane["members"] == 1
+
+
 async def test_what_does_not_answer_is_named(processes: list[JSONProcess], hosts: list[Host]) -> None:
     dead = ["--tracker", f"ws://{ADDRESS}:9/", "--tracker", f"udp://{ADDRESS}:9", "--tracker", f"http://{ADDRESS}:9/announce"]
     status, planes, verdict = await examine(processes, *dead, "--relay", f"ws://{ADDRESS}:9/gun", "--no-lan", "--no-dht", "--seconds", "2", host=hosts[0])

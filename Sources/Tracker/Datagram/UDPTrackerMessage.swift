@@ -39,9 +39,23 @@ enum UDPTrackerMessage {
         return writer.bytes
     }
 
+    /// How many swarms one datagram may ask for.
+    static let mostScraped = 74
+
+    static func scrape(_ hashes: [InfoHash], connection: UInt64, transaction: UInt32) -> [UInt8] {
+        var writer = ByteWriter(capacity: 16 + 20 * hashes.count)
+        writer.integer(connection)
+        writer.integer(Action.scrape)
+        writer.integer(transaction)
+        for hash in hashes.prefix(mostScraped) { writer.append(hash.bytes) }
+        return writer.bytes
+    }
+
     enum Reply: Equatable {
         case connected(UInt64)
         case announced(AnnounceReply)
+        /// For each swarm that was asked for, in order.
+        case scraped([ScrapeReply])
         case error(String)
     }
 
@@ -69,6 +83,16 @@ enum UDPTrackerMessage {
                         interval: .seconds(Int64(interval)), seeders: Int(seeders), leechers: Int(leechers),
                         peers: peers))
             )
+        case Action.scrape:
+            var replies: [ScrapeReply] = []
+            while replies.count < mostScraped, let seeders: UInt32 = reader.integer(),
+                let completed: UInt32 = reader.integer(), let leechers: UInt32 = reader.integer()
+            {
+                replies.append(
+                    ScrapeReply(
+                        complete: Int64(seeders), incomplete: Int64(leechers), downloaded: Int64(completed)))
+            }
+            return (transaction, .scraped(replies))
         case Action.error:
             let text = String(decoding: reader.rest().prefix(800), as: UTF8.self)
             return (transaction, .error(String(text.unicodeScalars.prefix(200))))

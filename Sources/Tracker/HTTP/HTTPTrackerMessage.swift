@@ -24,7 +24,7 @@ enum HTTPTrackerMessage {
     }
 
     /// Every byte but the unreserved ones of RFC 3986 §2.3 as `%XX`.
-    private static func escaped(_ bytes: [UInt8]) -> String {
+    static func escaped(_ bytes: [UInt8]) -> String {
         var text = ""
         for byte in bytes {
             switch byte {
@@ -41,12 +41,7 @@ enum HTTPTrackerMessage {
 
     /// Reads the body of a reply, compact or not.
     static func parse(_ body: [UInt8]) throws(AnnounceError) -> AnnounceReply {
-        guard body.count <= largestReply,
-            let root = try? BencodeDocument(
-                decodingPrefixOf: body, as: .lenient, limits: BencodeLimits(depth: 6, items: 8_000, bytes: largestReply)
-            ).root, root.kind == .dictionary
-        else { throw .malformed }
-        if let reason = root["failure reason"] { throw .refused(shortened(reason) ?? "unspecified") }
+        let root = try document(body)
         guard let interval = root["interval"]?.integer, interval >= 0 else { throw .malformed }
         var peers: [TransportAddress] = []
         if let compact = root["peers"]?.bytes {
@@ -63,6 +58,17 @@ enum HTTPTrackerMessage {
             seeders: count(root["complete"]), leechers: count(root["incomplete"]), peers: peers,
             trackerID: root["tracker id"]?.bytes.flatMap { $0.count <= 256 ? Array($0) : nil },
             warning: root["warning message"].flatMap(shortened))
+    }
+
+    /// Reads the body of any reply.
+    static func document(_ body: [UInt8]) throws(AnnounceError) -> BencodeNode {
+        guard body.count <= largestReply,
+            let root = try? BencodeDocument(
+                decodingPrefixOf: body, as: .lenient, limits: BencodeLimits(depth: 6, items: 8_000, bytes: largestReply)
+            ).root, root.kind == .dictionary
+        else { throw .malformed }
+        if let reason = root["failure reason"] { throw .refused(shortened(reason) ?? "unspecified") }
+        return root
     }
 
     /// One peer of a reply that is not compact. Names are passed over: nobody resolves what strangers say.

@@ -13,14 +13,14 @@ struct DoctorCommand: AsyncParsableCommand {
         discussion: """
             Tries every way to find members and to be reached by them: each tracker, each relay, each STUN and TURN \
             server, the DHT over IPv4 and IPv6, the local network. It joins no swarm: to trackers it announces a random \
-            one. The status is 0 when members can be found from here, 69 when not.
+            one, and asks how many members they know of the one that is named. The status is 0 when members can be found from here, 69 when not.
 
             EXAMPLES
               swarm-space doctor 'magnet:?xt=urn:btih:…'
               swarm-space doctor --tracker wss://node.example.org/ --stun stun.example.org:3478 --json
             """)
 
-    @Argument(help: "A magnet link: its trackers and relays are tried.")
+    @Argument(help: "A magnet link: its trackers and relays are tried. Or the name of a swarm.")
     var swarm: String?
 
     @Option(help: ArgumentHelp("A tracker to try. May be repeated.", valueName: "url"))
@@ -98,6 +98,7 @@ struct DoctorCommand: AsyncParsableCommand {
         } catch {
             throw CommandFailure(.unavailable, error.message)
         }
+        async let counts = members()
         if !json { output.note("trying for up to \(Int(seconds.rounded(.up))) seconds …") }
         let clock = ContinuousClock()
         let end = clock.now + .milliseconds(Int64(seconds * 1000))
@@ -114,12 +115,18 @@ struct DoctorCommand: AsyncParsableCommand {
         await nobody.leave()
         let report = DoctorReport(
             planes: status?.planes ?? [], hostAddresses: status?.hostAddresses ?? [],
-            unresolved: unresolved(among: status?.planes ?? [], trackers: nobody.trackers))
+            unresolved: unresolved(among: status?.planes ?? [], trackers: nobody.trackers), members: await counts)
         for line in json ? report.json.map({ $0.serialized() }) : report.lines.map({ Array($0.utf8) }) {
             output.line(line)
         }
         await output.written()
         if !report.findsMembers { throw ExitCode(CommandFailure.Status.unavailable.rawValue) }
+    }
+
+    /// How many members the trackers know of the swarm, if one is named.
+    private func members() async -> [MemberCount] {
+        guard let swarm, let invite = try? Invite(swarm) else { return [] }
+        return await invite.countMembers(trackers: tracker, within: .milliseconds(Int64(seconds * 1000)))
     }
 
     /// Whether more time would tell no more. The DHT also tells of the NAT, when enough of its nodes have said how they see us.

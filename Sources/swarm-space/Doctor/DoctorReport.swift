@@ -1,6 +1,7 @@
 import JSON
 import SwarmBase
 import SwarmEngine
+import SwarmSpace
 
 /// What the doctor found, and what follows from it.
 struct DoctorReport {
@@ -19,7 +20,15 @@ struct DoctorReport {
     let planes: [PlaneStatus]
     let hostAddresses: [TransportAddress]
 
-    init(planes: [PlaneStatus], hostAddresses: [TransportAddress], unresolved: [PlaneStatus] = []) {
+    /// How many members each tracker knows, by its URL.
+    private let members: [String: Int]
+
+    init(
+        planes: [PlaneStatus], hostAddresses: [TransportAddress], unresolved: [PlaneStatus] = [],
+        members: [MemberCount] = []
+    ) {
+        self.members = Dictionary(
+            members.compactMap { count in count.members.map { (count.tracker, $0) } }, uniquingKeysWith: { $1 })
         self.planes = planes + unresolved
         self.hostAddresses = hostAddresses
     }
@@ -108,6 +117,7 @@ struct DoctorReport {
                 let addresses = plane.addresses.map(\.description).joined(separator: ", ")
                 line += plane.kind == .turn ? ", gives \(addresses)" : ", sees us at \(addresses)"
             }
+            if let known = members(known: plane) { line += ", knows \(known) \(known == 1 ? "member" : "members")" }
             if let reason = plane.reason, plane.state != .working { line += ": \(reason)" }
             return line
         }
@@ -123,6 +133,9 @@ struct DoctorReport {
         lines += ["", verdict]
         return lines
     }
+
+    /// Of the swarm that was named; `nil` for what is no tracker, or does not tell.
+    private func members(known plane: PlaneStatus) -> Int? { plane.kind == .tracker ? members[plane.name] : nil }
 
     private static func word(_ kind: PlaneStatus.Kind) -> String {
         switch kind {
@@ -145,6 +158,7 @@ struct DoctorReport {
                 "state": .string(plane.state.rawValue),
                 "ms": plane.latency.map { .number(($0.milliseconds * 1000).rounded() / 1000) } ?? .null,
                 "addresses": .array(plane.addresses.map { .string($0.description) }),
+                "members": members(known: plane).map { .integer($0) } ?? .null,
                 "reason": plane.reason.map { .string($0) } ?? .null,
             ]
         }
