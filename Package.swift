@@ -85,8 +85,8 @@ let package = Package(
         .target(
             name: "SwarmSpace",
             dependencies: [
-                "SwarmBase", "JSON", "Magnet", "SEA", "Gun", "ICE", "DTLS", "SwarmEngine", "SwarmTransport", nioCore,
-                nioPosix, logging,
+                "SwarmBase", "JSON", "Magnet", "SEA", "Gun", "ICE", "DTLS", "Tracker", "SwarmEngine", "SwarmTransport",
+                nioCore, nioPosix, logging,
             ],
             swiftSettings: house),
 
@@ -118,7 +118,8 @@ let package = Package(
         .target(
             name: "SwarmSimulator",
             dependencies: [
-                "SwarmBase", "JSON", "Magnet", "SEA", "ICE", "DTLS", "SCTP", "WebRTC", "Gun", "Tracker", "SwarmEngine",
+                "SwarmBase", "JSON", "Magnet", "SEA", "ICE", "DTLS", "SCTP", "WebRTC", "Gun", "DHT", "Tracker",
+                "SwarmEngine",
             ],
             swiftSettings: house),
 

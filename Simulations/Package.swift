@@ -50,7 +50,8 @@ let package = Package(
         .target(
             name: "SwarmSimulator",
             dependencies: [
-                "SwarmBase", "JSON", "Magnet", "SEA", "ICE", "DTLS", "SCTP", "WebRTC", "Gun", "Tracker", "SwarmEngine",
+                "SwarmBase", "JSON", "Magnet", "SEA", "ICE", "DTLS", "SCTP", "WebRTC", "Gun", "DHT", "Tracker",
+                "SwarmEngine",
             ],
             swiftSettings: house),
         .testTarget(

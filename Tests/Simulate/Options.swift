@@ -11,6 +11,8 @@ struct Options: Sendable {
     var tells = false
     var wantsFigures = false
     var trials: UInt64 = 100
+    /// Up to how many nodes of a DHT there are to be; `nil` for none.
+    var nodes: Int?
     var jobs = max(1, ProcessInfo.processInfo.activeProcessorCount)
 
     struct UsageError: Error, CustomStringConvertible {
@@ -36,6 +38,7 @@ struct Options: Sendable {
             case "--jobs": jobs = max(1, Int(try number(argument)))
             case "--figures": wantsFigures = true
             case "--trials": trials = max(1, try number(argument))
+            case "--dht": nodes = Int(try number(argument))
             case "--large": isLarge = true
             case "--trace": traces = true
             case "--twice": repeats = true
@@ -58,7 +61,7 @@ actor SeedQueue {
 func exit(usage message: String) -> Never {
     FileHandle.standardError.write(
         Data(
-            "simulate: \(message)\nsimulate [--seeds N [--first N] | --seed N] [--large] [--tell] [--trace] [--twice] [--jobs N]\nsimulate --figures [--trials N]\n"
+            "simulate: \(message)\nsimulate [--seeds N [--first N] | --seed N] [--large] [--tell] [--trace] [--twice] [--jobs N]\nsimulate --figures [--trials N]\nsimulate --dht NODES\n"
                 .utf8))
     exit(status: 64)
 }

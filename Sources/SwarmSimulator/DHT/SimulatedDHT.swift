@@ -1,17 +1,23 @@
-import DHT
-import SwarmBase
-import SwarmSimulator
+public import DHT
+public import SwarmBase
 
 /// A whole DHT on virtual time: thousands of nodes all over the world, of which some cannot be reached, some lie, and all
 /// come and go.
-final class SimulatedDHT {
-    struct Conditions {
-        var unreachable = 0.2
-        var malicious = 0.05
+public final class SimulatedDHT {
+    /// What it is like there.
+    public struct Conditions: Sendable {
+        /// The share of nodes that answer nobody whom they have not asked.
+        public var unreachable = 0.2
+        /// The share of nodes that lie.
+        public var malicious = 0.05
         /// Half of the nodes are gone after this.
-        var medianLifetime: Duration = .seconds(1800)
-        var loss = 0.01
-        var delay = 10.0...150.0
+        public var medianLifetime: Duration = .seconds(1800)
+        /// The share of datagrams that are lost.
+        public var loss = 0.01
+        /// How long a datagram takes, in milliseconds.
+        public var delay = 10.0...150.0
+
+        public init() {}
     }
 
     /// How a malicious node lies to who asks it.
@@ -24,16 +30,19 @@ final class SimulatedDHT {
         case aboutItself
     }
 
-    final class Host {
-        var node: DHTNode
-        let address: TransportAddress
+    /// One node.
+    public final class Host {
+        public internal(set) var node: DHTNode
+        public let address: TransportAddress
         let lie: Lie?
         /// Behind a NAT that lets in what was asked for: where we have sent, and when.
         var contacted: [TransportAddress: Instant]?
-        var isGone = false
+        public internal(set) var isGone = false
         var wakeAt = Instant.distantFuture
-        var found: [OperationID: Set<TransportAddress>] = [:]
-        var outcomes: [OperationID: DHTOutcome] = [:]
+        /// The peers that its searches have found so far.
+        public internal(set) var found: [OperationID: Set<TransportAddress>] = [:]
+        /// How its searches ended.
+        public internal(set) var outcomes: [OperationID: DHTOutcome] = [:]
 
         init(node: DHTNode, address: TransportAddress, lie: Lie?, isReachable: Bool) {
             self.node = node
@@ -50,18 +59,19 @@ final class SimulatedDHT {
     }
 
     let conditions: Conditions
-    private(set) var now = Instant.zero
-    private(set) var datagrams = 0
+    public private(set) var now = Instant.zero
+    /// How many were sent.
+    public private(set) var datagrams = 0
     private var random: SeededGenerator
     private var queue = DeadlineQueue<Event>()
     private var hosts: [TransportAddress: Host] = [:]
     /// Those that are there, in any order.
-    private(set) var alive: [Host] = []
+    public private(set) var alive: [Host] = []
     private let doors: [TransportAddress]
     private var hasChurn = false
 
     /// `count` nodes join through eight well-known ones within two minutes.
-    init(count: Int, seed: UInt64, conditions: Conditions = Conditions()) {
+    public init(count: Int, seed: UInt64, conditions: Conditions = Conditions()) {
         self.conditions = conditions
         random = SeededGenerator(seed: seed)
         doors = (0..<8).map { TransportAddress(.v4(0x1400_0001 + UInt32($0) << 16), port: 6881) }
@@ -80,31 +90,34 @@ final class SimulatedDHT {
     }
 
     /// From now on nodes die, and each time another one comes.
-    func beginChurn() {
+    public func beginChurn() {
         hasChurn = true
         for host in alive.dropFirst(doors.count) { scheduleDeath(of: host) }
     }
 
     /// An honest node, whether it can be reached or not.
-    func anyone() -> Host? {
+    public func anyone() -> Host? {
         for _ in 0..<100 {
             if let host = alive.randomElement(using: &random), host.lie == nil { return host }
         }
         return nil
     }
 
-    func randomID() -> NodeID { NodeID.random(using: &random) }
+    /// Any id.
+    public func randomID() -> NodeID { NodeID.random(using: &random) }
 
     /// Asks something of a node, and carries out what comes of it.
-    func ask(_ host: Host, _ command: (inout DHTNode) -> OperationID) -> OperationID {
+    public func ask(_ host: Host, _ command: (inout DHTNode) -> OperationID) -> OperationID {
         let id = command(&host.node)
         drain(host)
         return id
     }
 
-    func run(for duration: Duration) { run(until: now + duration) }
+    /// Lets so much time pass.
+    public func run(for duration: Duration) { run(until: now + duration) }
 
-    func run(until end: Instant) {
+    /// Lets time pass until then.
+    public func run(until end: Instant) {
         while let at = queue.nextDeadline, at <= end {
             now = max(now, at)
             while let event = queue.popDue(now: now) { take(event) }
