@@ -60,7 +60,10 @@ class LibtorrentNode:
     async def knows(self, count: int, timeout: float = 60) -> None:
         """Until so many nodes are in its routing table."""
         async with asyncio.timeout(timeout):
-            while self.session.status().dht_nodes < count:
+            while True:
+                self.session.post_session_stats()
+                if (await self.alert(lt.session_stats_alert)).values["dht.dht_nodes"] >= count:
+                    return
                 await asyncio.sleep(0.05)
 
     async def has_put(self, count: int, timeout: float = 60) -> None:
