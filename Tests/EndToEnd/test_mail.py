@@ -61,24 +61,54 @@ async def test_mail_arrives_though_its_sender_is_gone(tmp_path: Path, processes)
     assert bob.texts_from(alice.id) == [*texts, "back"]
 
 
-async def test_ten_thousand_messages_and_kills_at_any_moment(tmp_path: Path, processes) -> None:
-    """Sender and relay are killed again and again: all that was said to be stored arrives without the sender, each message once and in order.
+KINDS = [{"priority": priority, "ordered": ordered} for priority in ("low", "normal", "high", "urgent") for ordered in (True, False)]
 
-    What a killed sender had not put on its disk yet is gone with it: of each of its runs a first part arrives, at least up to what was stored.
+
+async def test_deadlines_are_kept_though_the_sender_is_gone(tmp_path: Path, processes) -> None:
+    _, alice, bob = await acquainted(tmp_path, processes)
+    for kind in KINDS:
+        name = f"{kind['priority']} {kind['ordered']}"
+        await alice.command(cmd="send", to=bob.id, text=f"{name} over", deadline_ms=8_000, **kind)
+        await alice.command(cmd="send", to=bob.id, text=f"{name} in time", deadline_ms=600_000, **kind)
+    await alice.log.first(16, 0, lambda e: e["event"] == "stored", 20, "stored")
+    await gone(alice)
+    await asyncio.sleep(8)
+    bob = await bob.again()
+    processes.append(bob)
+    await bob.log.first(8, 0, lambda e: e["event"] == "message", 10, "what is in time")
+    alice = await alice.again()
+    processes.append(alice)
+    await alice.log.first(8, 0, lambda e: e["event"] == "expired", 20, "expired")
+    await alice.log.first(8, 0, lambda e: e["event"] == "delivered", 20, "delivered")
+    texts = bob.texts_from(alice.id)
+    assert sorted(texts) == sorted(f"{kind['priority']} {kind['ordered']} in time" for kind in KINDS)
+    assert texts[0].startswith("urgent"), "what is most urgent was left first"
+
+
+async def test_ten_thousand_messages_and_kills_at_any_moment(tmp_path: Path, processes) -> None:
+    """Sender and relay are killed again and again: all that was said to be stored arrives without the sender, each message once, in the order of its lane.
+
+    Every second message is of any priority, in order or not. What a killed sender had not put on its disk yet is gone with it: of each of its runs a first part arrives, at least up to what was stored.
     """
     seed = int(os.environ.get("SWARM_SEED", "0")) or random.randrange(1 << 32)
     print(f"SWARM_SEED={seed}")
     chance = random.Random(seed)
     supernode, alice, bob = await acquainted(tmp_path, processes)
     runs: list[list[str]] = [[]]
+    lanes: dict[str, str] = {}
     highest: list[int] = [0]
+    stored: list[int] = []
 
     async def send(count: int) -> None:
         for _ in range(count):
-            runs[-1].append(f"{len(runs) - 1} {len(runs[-1])}")
-            await alice.send(bob, runs[-1][-1])
+            text = f"{len(runs) - 1} {len(runs[-1])}"
+            kind = chance.choice(KINDS) if chance.random() < 0.5 else KINDS[2]
+            lanes[text] = kind["priority"] if kind["ordered"] else ""
+            runs[-1].append(text)
+            await alice.command(cmd="send", to=bob.id, text=text, **kind)
 
     def note() -> None:
+        stored.extend(e["seq"] for e in alice.log.matching("stored"))
         highest[-1] = max([highest[-1], *(e["seq"] for e in alice.log.matching("stored"))])
 
     kills = 0
@@ -109,13 +139,19 @@ async def test_ten_thousand_messages_and_kills_at_any_moment(tmp_path: Path, pro
     await gone(alice)
     bob = await bob.again()
     processes.append(bob)
-    await bob.message(alice, runs[-1][-1], timeout=60)
-    texts = bob.texts_from(alice.id)
+    await bob.log.first(highest[-1] - 1, 0, lambda e: e["event"] == "message", 60, "everything")
+    await asyncio.sleep(1)
+    messages = bob.log.matching("message", **{"from": alice.id})
+    assert {e["seq"] for e in messages}.issuperset(stored), "stored, and not there"
+    texts = [e["text"] for e in messages]
+    assert len(set(texts)) == len(texts) == len({e["seq"] for e in messages}), "one came twice"
     before = 1  # the greeting
     for number, run in enumerate(runs):
-        came = [text for text in texts if text.startswith(f"{number} ")]
-        assert came == run[: len(came)], f"run {number}"
+        came = {text for text in texts if text.startswith(f"{number} ")}
+        assert came == set(run[: len(came)]), f"run {number}"
         before += len(came)
         assert highest[number] <= before, f"run {number}: stored, and not there"
-    assert texts == [text for number in range(len(runs)) for text in texts if text.startswith(f"{number} ")]
+    for lane in {lane for lane in lanes.values() if lane}:
+        came = [[int(word) for word in text.split()] for text in texts if lanes[text] == lane]
+        assert came == sorted(came), f"{lane}: out of order"
     assert kills > 0 and highest[-1] == before

@@ -207,9 +207,11 @@ final class VirtualSwarm {
 
     // MARK: Commands
 
-    func send(_ text: String, from: Node, to: Node) throws -> UInt64 {
+    func send(
+        _ text: String, from: Node, to: Node, _ options: MessageOptions = MessageOptions()
+    ) throws -> UInt64 {
         defer { drain(from) }
-        return try from.engine.send(.text(text), to: to.id, now: now)
+        return try from.engine.send(.text(text), to: to.id, options, now: now)
     }
 
     func act(_ node: Node, _ body: (inout SwarmEngine) -> Void) {
@@ -412,5 +414,9 @@ extension VirtualSwarm.Node {
 
     func delivered(to peer: VirtualSwarm.Node) -> [UInt64] {
         events.compactMap { if case .delivered(peer.id, let number) = $0.event { number } else { nil } }
+    }
+
+    func expired(to peer: VirtualSwarm.Node) -> [UInt64] {
+        events.compactMap { if case .expired(peer.id, let number) = $0.event { number } else { nil } }
     }
 }

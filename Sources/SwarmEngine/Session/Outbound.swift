@@ -176,13 +176,16 @@ struct Outbound: Sendable {
 
     /// The number of the first fragment from there on that can be left as mail.
     ///
-    /// - Parameter knowsDeadlines: the reader does. Else nothing is left beyond a message that may yet expire.
-    func nextInMail(from start: UInt64, knowsDeadlines: Bool) -> UInt64? {
+    /// - Parameters:
+    ///   - knowsDeadlines: the reader of mail does. Else nothing is left from a message on that may yet be withdrawn.
+    ///   - knowsLanes: the reader knows what withdrawn means. Else a message that has left cannot be.
+    func nextInMail(from start: UInt64, knowsDeadlines: Bool, knowsLanes: Bool) -> UInt64? {
         var sequence = max(start, base)
         while sequence < released, fragments[Int(sequence - base)].flags.contains(.dropped) { sequence += 1 }
         guard sequence < released else { return nil }
         if !knowsDeadlines, let index = index(of: fragments[Int(sequence - base)].message),
-            entries[index].deadline != nil, !entries[index].isWithdrawn, entries[index].first >= sentBefore
+            entries[index].deadline != nil, !entries[index].isWithdrawn,
+            knowsLanes || entries[index].first >= sentBefore
         {
             return nil
         }

@@ -25,7 +25,8 @@ extension Session {
 
     private func nextInMail(_ lane: Lane, after cursor: MailCursor, knowsDeadlines: Bool) -> UInt64? {
         let start = cursor.stream == outbounds[lane.index].stream ? cursor.next : 0
-        return outbounds[lane.index].nextInMail(from: start, knowsDeadlines: knowsDeadlines)
+        return outbounds[lane.index].nextInMail(
+            from: start, knowsDeadlines: knowsDeadlines, knowsLanes: knowsLanes == true)
     }
 
     /// A packet of what was not left yet, at most `limit` bytes; before what has a deadline stands when that is.
