@@ -256,6 +256,8 @@ extension SwarmEngine {
 
     /// A member's run is over: it left, or runs anew.
     mutating func endRun(of member: Member, now: Instant) {
+        // The session first: of one that is no more nobody is told which paths it has.
+        member.session.peerRestarted(now: now)
         forgetKeys(of: member)
         if let id = member.negotiation.connection, let connection = connections[id] { remove(connection, now: now) }
         member.knowsUs = false
@@ -275,7 +277,6 @@ extension SwarmEngine {
     /// A member said good-bye: what we have for it waits for its return.
     mutating func left(_ member: Member, now: Instant) {
         endRun(of: member, now: now)
-        member.session.peerRestarted(now: now)
         member.session.pathClosed(.relay, now: now)
         member.session.pathClosed(.mesh, now: now)
         member.negotiation.reset(now: .distantFuture)

@@ -142,6 +142,28 @@ import Testing
         #expect(try #require(noticed) < .seconds(30))
     }
 
+    @Test func nothingIsToldOfThePathsToOneWhoIsGone() throws {
+        let swarm = VirtualSwarm(seed: 17)
+        let (alice, bob) = (try swarm.addNode(name: "alice"), try swarm.addNode(name: "bob"))
+        _ = swarm.run(within: .seconds(3)) { alice.path(to: bob) == .direct }
+        // His new run is heard of by the relay, while the connection with the former one is open still.
+        swarm.restart(bob)
+        let again = swarm.run(within: .seconds(10)) {
+            alice.events.contains { $0.event == .left(bob.id) } && alice.path(to: bob) == .direct
+        }
+        #expect(again != nil)
+        let events = alice.events.map(\.event)
+        let left = try #require(events.firstIndex(of: .left(bob.id)))
+        let next = try #require(
+            events[(left + 1)...].first {
+                switch $0 {
+                case .peer(bob.id, _, _), .path(bob.id, _, _): true
+                default: false
+                }
+            })
+        if case .path = next { Issue.record("a path after `left`: \(events)") }
+    }
+
     @Test func aReplayedSignalAndAStaleRecordAreRefused() throws {
         let swarm = VirtualSwarm(seed: 7)
         let (alice, bob) = (try swarm.addNode(name: "alice"), try swarm.addNode(name: "bob"))
