@@ -6,61 +6,54 @@
 // A message that `send` took arrives once, in order, whatever happens to the paths; `delivered` says when. What is to be
 // said survives a reload of the page, and so does what has come and was not taken yet.
 
-import { hexadecimal, text, utf8 } from "./base/bytes.js";
+import { hexadecimal } from "./base/bytes.js";
 import { Mailbox } from "./base/mailbox.js";
 import { Graph } from "./graph.js";
 import { Invite } from "./invite.js";
-import { Engine, SendError } from "./member/engine.js";
+import { SendError } from "./member/conversations.js";
+import { Engine } from "./member/engine.js";
 import { gotKey } from "./member/keeping.js";
+import { encoded, Payload } from "./payload.js";
+import { Receipts } from "./receipts.js";
+import { ActionRefusal, RequestError, Requests } from "./requests.js";
 import { Identity } from "./sealing/keys.js";
 import { Topic } from "./sealing/topic.js";
 import { Remembered, takeSlot } from "./storage/slot.js";
 import { BrowserStore, MemoryStore } from "./storage/store.js";
+import { StreamReset, Streams } from "./streams.js";
 
-export { Invite, SendError };
+export { ActionRefusal, Invite, RequestError, SendError, StreamReset };
 
 /** More unread messages than this, and members are asked to send no more; at half of it they may again. */
 const MOST_UNREAD = 1_000;
+const PATHS = ["direct", "turn", "relay", "mesh"];
+/** Moments before this were meant as a time to wait: it is in 2001. */
+const EARLIEST_DEADLINE = 1e12;
 
 /** A message that has come. */
-export class Message {
+export class Message extends Payload {
   /** @param {object} event */
   constructor({ from, stream, sequence, path, isText, content }) {
+    super(content);
     /** The sender's PeerID. */
     this.from = from;
-    /** Counts what the sender sent to us, from 1. */
+    /** Its number among all that the sender sent to us. */
     this.sequence = sequence;
     /** The way it came: "direct", "turn", "mesh" or "relay". */
     this.path = path;
     this.isText = isText;
-    /** @type {Uint8Array} */
-    this.bytes = content;
     /** The same if the message is handed on again, after a page died while it was being taken. */
     this.id = `${from}/${stream}/${sequence}`;
     this.stream = stream;
   }
-
-  /** The message as text. */
-  get text() {
-    return text(this.bytes);
-  }
-
-  /** The value that the message holds as JSON; throws when it holds something else. */
-  json() {
-    return JSON.parse(this.text);
-  }
 }
 
-/** A text stays one; bytes stay bytes; any other value is sent as JSON. */
-function encoded(value) {
-  if (typeof value === "string") return { content: utf8(value), isText: true };
-  if (value instanceof ArrayBuffer) return { content: new Uint8Array(value.slice(0)), isText: false };
-  if (ArrayBuffer.isView(value)) {
-    return { content: new Uint8Array(value.buffer, value.byteOffset, value.byteLength).slice(), isText: false };
-  }
-  const json = JSON.stringify(value);
-  if (json === undefined) throw new TypeError("this value is nothing that can be sent");
-  return { content: utf8(json), isText: false };
+/** @param {number | Date | undefined} deadline @returns {number | undefined} milliseconds since 1970 */
+function momentOf(deadline) {
+  if (deadline === undefined || deadline === null) return undefined;
+  const moment = Number(deadline);
+  if (!(moment >= EARLIEST_DEADLINE)) throw new TypeError("a deadline is a Date, or milliseconds since 1970: Date.now() + 5_000");
+  return moment;
 }
 
 /** One member of a swarm: finds the others, and talks with them by whatever path there is. */
@@ -76,6 +69,9 @@ export class Swarm {
   #isSuspended = false;
   /** Until the page that is back from the browser's cache is a member again. @type {Promise<void> | null} */
   #resuming = null;
+  #receipts = new Receipts();
+  #requests = new Requests(() => this.#running().conversations);
+  #streams = new Streams(() => this.#running().conversations);
   /** What the last page of this tab took when it was too late to note it durably. */
   #taken;
 
@@ -103,9 +99,10 @@ export class Swarm {
     swarm.#messages = new Mailbox({ changed: (count) => swarm.#keepsUp(count) });
     swarm.#parts = {
       topic, identity, store, name: options.name ?? "", trackers: invite.trackers, relays: invite.relays,
-      iceServers: options.iceServers ?? [], paths: new Set(options.paths ?? ["direct", "turn", "relay", "mesh"]),
+      iceServers: options.iceServers ?? [], paths: new Set(options.paths ?? PATHS),
       forwards: options.forwards ?? true, keepsState,
-      taken: new Set(swarm.#taken.take()), handedOn: new Set(), emit: (event) => swarm.#emit(event),
+      taken: new Set(swarm.#taken.take()), handedOn: new Set(), policy: { admits: options.admits, accepts: options.accepts, rateLimit: options.rateLimit },
+      emit: (event) => swarm.#emit(event), exchanged: (peer, event) => (swarm.#requests.take(peer, event), swarm.#streams.take(peer, event)),
     };
     swarm.#engine = await Engine.start(swarm.#parts);
     swarm.#watchLifecycle();
@@ -127,7 +124,7 @@ export class Swarm {
     return {
       [Symbol.asyncIterator]: () => ({
         next: async () => {
-          if (this.#handedOn) this.#engine?.taken(this.#handedOn);
+          if (this.#handedOn) this.#engine?.conversations.taken(this.#handedOn);
           this.#handedOn = null;
           const result = await this.#messages.next();
           this.#handedOn = result.value ?? null;
@@ -141,30 +138,105 @@ export class Swarm {
    * Sends a value to a member, which may be away: it goes out as soon as there is a path.
    * @param {string} peer its PeerID
    * @param {string | BufferSource | object} value a text, bytes, or a value that is sent as JSON
-   * @returns {Promise<number>} its number among those to this member, once it is kept; `delivered` repeats it
+   * @param {object} [options]
+   * @param {"low" | "normal" | "high" | "urgent"} [options.priority] what is more urgent overtakes what waits; messages of one
+   *   priority stay in order
+   * @param {boolean} [options.ordered] whether it is handed on after those sent before it with the same priority, or as soon as it
+   *   is there
+   * @param {number | Date} [options.deadline] when it is of no use any more (milliseconds since 1970): it is `expired` then, unless it
+   *   was handed on
+   * @returns {Promise<import("./receipts.js").Receipt>} once it is kept; names the message, and tells what becomes of it
    */
-  async send(peer, value) {
+  async send(peer, value, { priority = "normal", ordered = true, deadline } = {}) {
     const { content, isText } = encoded(value);
+    const options = { priority, isOrdered: ordered, deadline: momentOf(deadline) };
     if (this.#resuming) await this.#resuming;
-    return this.#running().send(peer, content, isText);
+    const { number, kept } = this.#running().conversations.send(peer, content, isText, options);
+    const receipt = this.#receipts.add(peer, number);
+    await kept;
+    return receipt;
   }
 
   /**
-   * Sends a value to every member that is here.
+   * Sends a value to every member that is here; members for whom too much waits already are left out.
+   * @param {string | BufferSource | object} value
+   * @param {{priority?: "low" | "normal" | "high" | "urgent"}} [options]
    * @returns {Promise<Map<string, number>>} the message's number for each member
    */
-  async broadcast(value) {
+  async broadcast(value, { priority = "normal" } = {}) {
     const { content, isText } = encoded(value);
     if (this.#resuming) await this.#resuming;
     const engine = this.#running();
     const here = [...engine.members.values()].filter((member) => member.isAnnounced || member.planes.size > 0);
-    const sent = here.map(async ({ peer }) => [peer, await engine.send(peer, content, isText)]);
-    return new Map(await Promise.all(sent));
+    const sent = here.map(async ({ peer }) => {
+      const { number, kept } = engine.conversations.send(peer, content, isText, { priority, isOrdered: true });
+      await kept;
+      return [peer, number];
+    });
+    const settled = await Promise.allSettled(sent);
+    const unexpected = settled.find(({ reason }) => reason && !(reason instanceof SendError));
+    if (unexpected) throw unexpected.reason;
+    return new Map(settled.filter(({ status }) => status === "fulfilled").map(({ value: pair }) => pair));
+  }
+
+  /** How much of a message the other has, in bytes; `null` when it does not wait any more. @param {{peer: string, number: number}} receipt */
+  progress({ peer, number }) {
+    return this.#running().members.get(peer)?.session.lanes.progress(number) ?? null;
+  }
+
+  // Requests and byte streams. They end with the run of either member.
+
+  /**
+   * Does what members ask for under a name from now on; a later handler replaces an earlier one. What it gives is answered, encoded
+   * as `send` does; what it throws is told as failed, an `ActionRefusal` as refused.
+   * @param {string} action
+   * @param {import("./requests.js").Handler} handler
+   */
+  handle(action, handler) {
+    this.#requests.handle(action, handler);
+  }
+
+  /**
+   * Asks a member to do something.
+   * @param {string} peer
+   * @param {string} action
+   * @param {unknown} [value] a text, bytes, or a value that is sent as JSON
+   * @param {object} [options]
+   * @param {number | null} [options.timeout] how long the answer is waited for, in milliseconds; `null` for as long as both run
+   * @param {"low" | "normal" | "high" | "urgent"} [options.priority]
+   * @param {AbortSignal} [options.signal] when it is aborted the other is told, and so is its handler
+   * @returns {Promise<Payload>} the answer; rejects with a `RequestError` when there is none
+   */
+  async request(peer, action, value, options = {}) {
+    if (this.#resuming) await this.#resuming;
+    return this.#requests.request(peer, action, value, options);
+  }
+
+  /**
+   * Opens a byte stream to a member.
+   * @param {string} peer
+   * @param {{name?: string, priority?: "low" | "normal" | "high" | "urgent"}} [options] `name`: what it is for; the other takes streams by
+   *   their names
+   * @returns {Promise<import("./streams.js").SwarmStream>}
+   */
+  async openStream(peer, options = {}) {
+    if (this.#resuming) await this.#resuming;
+    return this.#streams.open(peer, options);
+  }
+
+  /**
+   * Takes byte streams of a name from now on; a later handler replaces an earlier one. Others are reset as refused. When a handler
+   * is through, its stream is closed; what it did not read is not wanted.
+   * @param {string} name
+   * @param {import("./streams.js").Acceptor} handler
+   */
+  acceptStreams(name, handler) {
+    this.#streams.accept(name, handler);
   }
 
   #keepsUp(unread) {
-    if (unread > MOST_UNREAD) this.#engine?.setPaused(true);
-    else if (unread <= MOST_UNREAD / 2) this.#engine?.setPaused(false);
+    if (unread > MOST_UNREAD) this.#engine?.conversations.setPaused(true);
+    else if (unread <= MOST_UNREAD / 2) this.#engine?.conversations.setPaused(false);
   }
 
   // What happens.
@@ -189,6 +261,7 @@ export class Swarm {
 
   #emit(event) {
     let told = event;
+    this.#receipts.take(event);
     if (event.type === "message") {
       const message = new Message(event);
       this.#messages.push(message);
@@ -214,7 +287,7 @@ export class Swarm {
       if (!isAnnounced || !session.path) continue;
       const rtt = session.paths[session.carrier].smoothedRTT;
       const through = session.path === "mesh" ? mesh.forwarder : null;
-      peers.push({ id: peer, name, path: session.path, through, rtt, backlog: session.outbound.bytes });
+      peers.push({ id: peer, name, path: session.path, through, rtt, backlog: session.lanes.backlog });
     }
     return peers.sort((a, b) => (a.id < b.id ? -1 : 1));
   }
@@ -230,14 +303,33 @@ export class Swarm {
     };
   }
 
-  /** Fault injection for tests and demonstrations: what would take a path is dropped, both ways, until `unblock`. */
-  block(path, peer) {
-    this.#running().block(path, peer);
+  /**
+   * Refuses a member: it gets nothing of us and we nothing of it, and what waits for it is rejected. With a path in front: fault
+   * injection for tests and demonstrations; what would take that path is dropped, both ways.
+   * @param {string} which a PeerID, or "direct", "relay" or "mesh"
+   * @param {string} [peer] whose path; all members' without
+   */
+  block(which, peer) {
+    const { admission, conversations } = this.#running();
+    if (PATHS.includes(which)) conversations.block(which, peer);
+    else admission.block(which);
   }
 
-  /** Ends what `block` began. */
-  unblock(path, peer) {
-    this.#running().unblock(path, peer);
+  /** Ends what `block` or `kick` began. @param {string} which @param {string} [peer] */
+  unblock(which, peer) {
+    const { admission, conversations } = this.#running();
+    if (PATHS.includes(which)) conversations.unblock(which, peer);
+    else admission.unblock(which);
+  }
+
+  /** Ends the conversation with a member: what waits for it is rejected. It may come again after a minute, or when it runs anew. @param {string} peer */
+  kick(peer) {
+    this.#running().admission.kick(peer);
+  }
+
+  /** The members that are blocked. @returns {string[]} */
+  get blocked() {
+    return [...(this.#engine?.admission.blocked ?? [])].sort();
   }
 
   // The life of a page.
@@ -259,7 +351,7 @@ export class Swarm {
   /** The page goes away, for good or into the browser's cache, where it may hold no connection. */
   #hidden(isPersisted) {
     this.#engine?.sayBye();
-    this.#taken.set([...(this.#engine?.takenLately ?? [])]);
+    this.#taken.set([...(this.#engine?.conversations.takenLately ?? [])]);
     if (!isPersisted || !this.#engine || this.#isSuspended) return;
     this.#isSuspended = true;
     this.#engine.close();
@@ -300,6 +392,7 @@ export class Swarm {
     this.#engine = null;
     this.#lifecycle.abort();
     this.#messages.finish();
+    this.#receipts.close();
     this.#parts.store.close();
     this.#slot?.release();
   }
@@ -333,6 +426,11 @@ async function openStore(topic, storage) {
  * @param {RTCIceServer[]} [options.iceServers] STUN and TURN servers
  * @param {("direct" | "turn" | "relay" | "mesh")[]} [options.paths] the paths that may carry messages
  * @param {boolean} [options.forwards] whether it hands on, within limits, what two others say who do not reach each other
+ * @param {(applicant: {peer: string, name: string}) => boolean} [options.admits] whether a member takes part in conversations with this
+ *   one; asked at each of its runs
+ * @param {(sender: string, message: {isText: boolean, bytes: Uint8Array}) => boolean} [options.accepts] whether a message is taken; its sender
+ *   learns that it was rejected
+ * @param {import("./session/rate.js").RateLimit} [options.rateLimit] what each member may send; what is more waits there
  * @param {"browser" | "memory" | MemoryStore} [options.storage] where identity and conversations are kept
  * @param {{pub: string, priv: string}} [options.identity] an identity of SEA's in place of the browser's own
  * @returns {Promise<Swarm>}

@@ -147,6 +147,10 @@ export class Writer {
     return this.u16(bytes.length).append(bytes);
   }
 
+  get length() {
+    return this.#length;
+  }
+
   /** @returns {Uint8Array} what was written */
   get bytes() {
     return this.#bytes.slice(0, this.#length);

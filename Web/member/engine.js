@@ -8,14 +8,16 @@ import { mayBeWritten, ownerOf, signedText } from "../gun/user-space.js";
 import { SessionKey } from "../sealing/keys.js";
 import { cutName } from "../sealing/presence.js";
 import { byePacket } from "../session/frame.js";
-import { SESSION } from "../session/session.js";
 import { TrackerClient } from "../tracker/client.js";
-import { gotKey, Keeping, messageKey, restore } from "./keeping.js";
+import { Admission } from "./admission.js";
+import { Conversations } from "./conversations.js";
+import { Keeping, restore } from "./keeping.js";
 import { Mail } from "./mail.js";
 import { Member } from "./member.js";
 import { Mesh } from "./mesh.js";
-import { FRESHNESS, Presence } from "./presence.js";
+import { Presence } from "./presence.js";
 import { envelopeDatagram, RelayPath } from "./relay-path.js";
+import { Runs } from "./runs.js";
 import { Signaling } from "./signaling.js";
 
 const MOST_MEMBERS = 1_024;
@@ -23,20 +25,9 @@ const MOST_MEMBERS = 1_024;
 const SWARM_SOULS = "swarm/";
 /** What came through relays and trackers and waits to be opened: more than this is let go, as datagrams may be. */
 const MOST_WAITING = 1_024;
-/** How old a good-bye that is kept ready may be: after 1,024 packets it would not be taken any more. */
-const FAREWELL_AGE = 2_000;
 /** A timer that late means that the page, or the machine, slept. */
 const SLEPT = 5_000;
 const LEAVING_PATIENCE = 500;
-
-/** Why a message was not taken. */
-export class SendError extends Error {
-  /** @param {string} message */
-  constructor(message) {
-    super(message);
-    this.name = "SendError";
-  }
-}
 
 export class Engine {
   /** @type {Map<string, Member>} */
@@ -44,8 +35,6 @@ export class Engine {
   /** Which member's envelopes bear a key id. @type {Map<bigint, Member>} */
   byKeyID = new Map();
   isLeaving = false;
-  /** Messages that the application has taken while storage has them still. @type {Set<string>} */
-  takenLately = new Set();
   /** What was refused, by kind. @type {Record<string, number>} */
   refusals = {};
   /** @type {{link: Link, client: TrackerClient}[]} */
@@ -60,7 +49,6 @@ export class Engine {
   #timerAt = Infinity;
   #isPoked = false;
   #wallOffset = Date.now() - performance.now();
-  #isPaused = false;
 
   /**
    * @param {object} parts
@@ -76,13 +64,15 @@ export class Engine {
    * @param {boolean} parts.forwards whether it hands on what is for others
    * @param {Set<string>} parts.taken what the application has taken of what is kept, and may be forgotten
    * @param {Set<string>} parts.handedOn what it was handed already, and has yet to take
+   * @param {import("./admission.js").Policy} parts.policy whom and what it takes
    * @param {(event: object) => void} parts.emit
+   * @param {(peer: string, event: object) => void} parts.exchanged what happens to requests and byte streams
    */
   static async start(parts) {
     const engine = new Engine();
     Object.assign(engine, {
       topic: parts.topic, identity: parts.identity, peerID: parts.identity.peer, name: cutName(parts.name),
-      iceServers: parts.iceServers, paths: parts.paths, keepsState: parts.keepsState,
+      iceServers: parts.iceServers, paths: parts.paths, keepsState: parts.keepsState, policy: parts.policy,
     });
     engine.#emit = parts.emit;
     engine.sessionKey = await SessionKey.generate();
@@ -91,17 +81,21 @@ export class Engine {
     engine.relayPath = new RelayPath(engine);
     engine.signaling = new Signaling(engine);
     engine.mesh = new Mesh(engine, parts.forwards);
+    engine.runs = new Runs(engine);
+    engine.conversations = new Conversations(engine, parts.exchanged);
     engine.gun = new GunClient({
       changed: (soul, key, value) => engine.#changed(soul, key, value), wall: () => engine.wall(), now: () => engine.now(),
       rule: mayBeWritten, stored: (soul, key) => engine.mail.stored(soul, key),
     });
     const records = await parts.store.read();
-    const { sessions, got } = restore(records, new Set([...parts.taken, ...parts.handedOn]));
+    engine.admission = new Admission(engine, records);
+    const moment = (wall) => engine.now() + Math.max(0, wall - engine.wall());
+    const { sessions, got } = restore(records, moment, new Set([...parts.taken, ...parts.handedOn]));
     for (const [peer, kept] of sessions) {
-      if (peer !== engine.peerID) engine.members.set(peer, new Member(peer, engine.peerID, engine.now(), kept));
+      if (peer !== engine.peerID) engine.members.set(peer, engine.newMember(peer, kept));
     }
     engine.mail = new Mail(engine, records);
-    for (const key of parts.taken) engine.#forget(key);
+    for (const key of parts.taken) engine.conversations.forget(key);
     for (const message of got) engine.emit({ ...message, type: "message" });
     engine.#dial(parts.relays, parts.trackers);
     return engine;
@@ -175,7 +169,7 @@ export class Engine {
     for (const member of this.members.values()) {
       next = Math.min(next, this.mail.nextTimeout(member));
       if (member.session.isUp) next = Math.min(next, member.cipher?.nextTimeout ?? Infinity);
-      if (member.session.path === "mesh") next = Math.min(next, member.farewellAt + FAREWELL_AGE);
+      next = Math.min(next, this.runs.farewellAt(member), this.admission.againAt(member));
       next = Math.min(next, member.session.nextTimeout(this.now()), this.signaling.nextTimeout(member), member.slots.clearAt);
     }
     clearTimeout(this.#timer);
@@ -196,15 +190,16 @@ export class Engine {
     for (const member of this.members.values()) {
       member.session.handleTimeout(this.now());
       if (member.session.isUp && this.now() >= (member.cipher?.nextTimeout ?? Infinity)) {
-        this.#rekey(member, () => member.cipher.handleTimeout(this.now()));
+        this.runs.rekey(member, () => member.cipher.handleTimeout(this.now()));
       }
       this.signaling.negotiate(member);
       if (this.now() >= member.slots.clearAt) {
         member.slots.clearAt = Infinity;
         this.inTurn(member, () => this.relayPath.clear(member));
       }
-      this.#rest(member);
-      this.#keepFarewell(member);
+      this.runs.rest(member);
+      this.runs.keepFarewell(member);
+      this.admission.handleTimeout(member);
       this.mail.run(member);
       this.pump(member);
     }
@@ -284,108 +279,25 @@ export class Engine {
     const known = this.members.get(peer);
     if (known) return known;
     if (this.members.size >= MOST_MEMBERS && !this.#forgetSomebody()) return null;
-    const member = new Member(peer, this.peerID, this.now());
-    member.session.setPaused(this.#isPaused);
+    const member = this.newMember(peer);
     this.members.set(peer, member);
+    return member;
+  }
+
+  /** @param {string} peer @param {import("../session/lanes.js").Kept} [kept] */
+  newMember(peer, kept) {
+    const member = new Member(peer, this.peerID, this.now(), kept, { rateLimit: this.policy.rateLimit ?? null });
+    member.session.lanes.setPaused(this.conversations.isPaused);
     return member;
   }
 
   /** Makes room: a member who is away and to whom nothing is owed, first one who never said a word. */
   #forgetSomebody() {
-    const idle = [...this.members.values()].filter(({ session }) => !session.isUp && session.outbound.isEmpty);
+    const idle = [...this.members.values()].filter(({ session }) => !session.isUp && !session.isOwed && session.exchanges.isIdle);
     idle.sort((a, b) => (a.session.lastHeard ?? -1) - (b.session.lastHeard ?? -1));
     if (!idle.length) return false;
-    this.#endRun(idle[0]);
+    this.runs.end(idle[0]);
     return this.members.delete(idle[0].peer);
-  }
-
-  /** A member runs with a session key we had not seen. */
-  startRun(member, cipher, isFirst) {
-    if (!isFirst) this.#endRun(member);
-    member.cipher = cipher;
-    this.#noteKeys(member);
-    member.session.peerRestarted(this.now());
-    member.negotiation = new member.negotiation.constructor(member.negotiation.decides, this.now());
-    this.openRelayPath(member);
-    this.mesh.updatePath(member);
-    this.pump(member);
-  }
-
-  #endRun(member) {
-    // The session first: of one that is no more nobody is told which paths it has.
-    member.session.peerRestarted(this.now());
-    this.signaling.forget(member);
-    member.cipher = null;
-    this.#noteKeys(member);
-    member.knowsUs = false;
-    this.#tellLeft(member);
-  }
-
-  /** Finds a member's envelopes by the keys that they may be sealed with, and by no others. */
-  #noteKeys(member) {
-    for (const id of member.keyIDs) this.byKeyID.delete(id);
-    member.keyIDs = member.cipher?.peerKeyIDs ?? [];
-    for (const id of member.keyIDs) this.byKeyID.set(id, member);
-  }
-
-  /** Takes what a member's packet says of keys, and has them replaced when that is due (docs/protocol.md, "Rekeying"). */
-  takeRekeying(frames, member) {
-    const { cipher } = member;
-    this.mail.takePrekeys(frames, member);
-    for (const frame of frames) {
-      if (["rekey", "rekeyed", "switched"].includes(frame.type)) this.#rekey(member, () => cipher?.receive(frame, this.now()));
-    }
-    if (cipher) this.#noteKeys(member);
-  }
-
-  #rekey(member, body) {
-    const { cipher } = member;
-    this.queue(async () => {
-      if (!cipher || member.cipher !== cipher) return;
-      await body();
-      if (member.cipher !== cipher) return;
-      for (const frame of cipher.frames.splice(0)) member.session.say(frame);
-      this.#noteKeys(member);
-      this.pump(member);
-    });
-  }
-
-  #tellLeft(member) {
-    if (!member.isAnnounced) return;
-    member.isAnnounced = false;
-    this.emit({ type: "left", peer: member.peer });
-  }
-
-  /** A member said good-bye: what we have for it waits for its return. */
-  left(member) {
-    this.#endRun(member);
-    member.session.pathClosed("relay", this.now());
-    member.session.pathClosed("mesh", this.now());
-    member.negotiation = new member.negotiation.constructor(member.negotiation.decides, Infinity);
-    member.planes.clear();
-  }
-
-  /** Lets a member be of whom nothing was heard for so long that its record is stale. */
-  #rest(member) {
-    if (member.isDormant || member.session.isUp || this.now() - member.heardOfAt <= FRESHNESS) return;
-    member.isDormant = true;
-    member.session.pathClosed("relay", this.now());
-    member.session.pathClosed("mesh", this.now());
-    this.signaling.endConnection(member);
-  }
-
-  wake(member) {
-    if (!member.isDormant) return;
-    member.isDormant = false;
-    member.negotiation.hurry(this.now());
-    this.openRelayPath(member);
-    this.mesh.updatePath(member);
-  }
-
-  openRelayPath(member) {
-    if (!this.gun.isConnected || !this.paths.has("relay") || !member.cipher || member.isDormant) return;
-    member.session.pathOpened("relay", this.now());
-    this.pump(member);
   }
 
   #relayOpened(link) {
@@ -393,7 +305,7 @@ export class Engine {
     this.gun.linkOpened(link);
     this.emit({ type: "link", url: link.url, isOpen: true });
     this.presence.announceAt = 0;
-    if (isFirst) for (const member of this.members.values()) this.openRelayPath(member);
+    if (isFirst) for (const member of this.members.values()) this.runs.openRelayPath(member);
     this.poke();
   }
 
@@ -409,124 +321,12 @@ export class Engine {
 
   // Messages.
 
-  /**
-   * Queues a message; it leaves when it is kept.
-   * @param {string} peer @param {Uint8Array} content @param {boolean} isText
-   * @returns {Promise<number>} its number among those to this member, when it is kept
-   */
-  send(peer, content, isText) {
-    if (peer === this.peerID) throw new SendError("a member does not send to itself: choose another");
-    if (content.length > SESSION.largestMessage) {
-      throw new SendError(`a message has ${SESSION.largestMessage} bytes at most: send it in parts`);
-    }
-    const member = this.member(peer);
-    if (!member) throw new SendError("too many members are known: no room for one more");
-    const { outbound } = member.session;
-    if (outbound.bytes + content.length > SESSION.largestBacklog) {
-      throw new SendError("too much waits for this member already: send more when that has been delivered");
-    }
-    const { message, sequence } = outbound.enqueue(content, isText);
-    const { next } = outbound;
-    this.keeping.set(messageKey(peer, message), { number: message, sequence, isText, content });
-    this.keeping.set(`out/${peer}`, { stream: outbound.stream, nextMessage: outbound.nextMessage, next });
-    return new Promise((done) => this.keeping.afterwards(() => {
-      outbound.release(next);
-      this.pump(member);
-      done(message);
-    }));
-  }
-
-  /** The application has taken a message: it will not be handed on again. */
-  taken({ from, stream, sequence }) {
-    this.#forget(gotKey(from, stream, sequence));
-  }
-
-  #forget(key) {
-    this.takenLately.add(key);
-    this.keeping.set(key, undefined);
-    this.keeping.afterwards(() => this.takenLately.delete(key));
-  }
-
-  get isPaused() {
-    return this.#isPaused;
-  }
-
-  setPaused(isPaused) {
-    if (isPaused === this.#isPaused) return;
-    this.#isPaused = isPaused;
-    if (!isPaused) this.mail.read();
-    for (const member of this.members.values()) {
-      member.session.setPaused(isPaused);
-      this.pump(member);
-    }
-  }
-
   /** Moves what a member's session has to say to the application, to storage and to its paths. @param {Member} member */
   pump(member) {
-    for (let event; (event = member.session.events.shift()); ) this.#handle(event, member);
-    this.signaling.flush(member);
-    const { cipher } = member;
-    for (const [carrier, way] of /** @type {const} */ ([["relay", this.relayPath], ["mesh", this.mesh]])) {
-      for (let packet; cipher && (packet = member.session.pollPacket(carrier, Infinity, this.now())); ) {
-        if (member.blocked.has(carrier)) continue;
-        const sent = packet;
-        this.inTurn(member, async () => {
-          if (member.cipher === cipher) await way.send(member, envelopeDatagram(await cipher.seal(sent)));
-        });
-      }
-    }
-    this.poke();
+    this.conversations.pump(member);
   }
 
-  #handle(event, member) {
-    const { peer } = member;
-    switch (event.type) {
-      case "up":
-        member.isAnnounced = true;
-        this.wake(member);
-        member.negotiation.hurry(this.now());
-        if (member.resend?.count > 1) member.resend.at = this.now();
-        if (member.cipher?.epoch === 0) this.#rekey(member, () => member.cipher.begin(this.now()));
-        this.emit({ type: "peer", peer, name: member.name, path: event.path });
-        break;
-      case "path":
-        this.emit({ type: "path", peer, path: event.path, rtt: event.rtt });
-        break;
-      case "message": {
-        const { stream } = member.session.inbound;
-        const message = {
-          from: peer, stream, sequence: event.number, path: event.path, isText: event.isText, content: event.content,
-        };
-        // Handed on when it is kept: a page that is loaded again has it still.
-        this.keeping.set(gotKey(peer, stream, event.number), message);
-        this.keeping.afterwards(() => this.emit({ ...message, type: "message" }));
-        break;
-      }
-      case "inboundAdvanced": {
-        const { stream, next } = event;
-        this.mail.noteStream(member, stream, Math.floor(this.wall()));
-        this.keeping.set(`in/${peer}`, { stream, next });
-        this.keeping.afterwards(() => {
-          member.session.commit(stream, next);
-          this.mail.settle(member);
-          this.pump(member);
-        });
-        break;
-      }
-      case "delivered":
-        this.keeping.set(messageKey(peer, event.number), undefined);
-        this.emit({ type: "delivered", to: peer, sequence: event.number });
-        break;
-      case "bye":
-        this.left(member);
-        break;
-      case "away":
-        this.#tellLeft(member);
-        break;
-    }
-  }
-
-  /** What is sealed for a member leaves in the order in which it was said. @template T @param {() => Promise<T>} body */
+  /** What is sealed for a member leaves in the order in which it was said. @template T @param {Member} member @param {() => Promise<T>} body */
   inTurn(member, body) {
     const result = member.sealing.then(body);
     member.sealing = result.catch((error) => this.refuse(error));
@@ -545,24 +345,6 @@ export class Engine {
 
   sendDatagram(member, datagram) {
     this.inTurn(member, () => this.sendSignal(member, datagram));
-  }
-
-  // Fault injection.
-
-  block(path, peer) {
-    this.#setBlocked(peer, ({ blocked }) => blocked.add(path));
-  }
-
-  unblock(path, peer) {
-    this.#setBlocked(peer, ({ blocked }) => blocked.delete(path));
-  }
-
-  #setBlocked(peer, body) {
-    for (const member of this.members.values()) {
-      if (peer && member.peer !== peer) continue;
-      body(member);
-      this.signaling.holdGraph(member);
-    }
   }
 
   // Shared state.
@@ -607,14 +389,6 @@ export class Engine {
 
   // The end.
 
-  /** A good-bye for a member that nothing but a third one reaches, sealed while there is time. */
-  #keepFarewell(member) {
-    if (member.session.path !== "mesh" || !member.cipher) return (member.farewell = null);
-    if (this.now() < member.farewellAt + FAREWELL_AGE) return;
-    member.farewellAt = this.now();
-    this.inTurn(member, async () => (member.farewell = member.cipher && envelopeDatagram(await member.cipher.seal(byePacket()))));
-  }
-
   /** What can be said at once, when the page goes away: relays and direct paths carry it, third members, and trackers. */
   sayBye() {
     this.presence.sayBye();
@@ -650,6 +424,7 @@ export class Engine {
     this.isLeaving = true;
     clearTimeout(this.#timer);
     this.signaling.closeAll();
+    this.conversations.close();
     for (const link of this.relays) link.stop();
     for (const { link } of this.trackers) link.stop();
     await this.keeping.finished();

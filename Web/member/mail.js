@@ -6,6 +6,7 @@ import { StateClock } from "../gun/graph.js";
 import { peerBytes, verifies } from "../sealing/keys.js";
 import { openItem, prekeyOf, prekeysSigned, sealItem } from "../sealing/mail.js";
 import { DATA_OVERHEAD, parsePacket, prekeysBody, writeFrame } from "../session/frame.js";
+import { PLAIN } from "../session/lane.js";
 import { SESSION } from "../session/session.js";
 import { STATE_LAG } from "./member.js";
 import { HeldPrekeys, MAIL_LIFETIME, ONE_TIME, OwnPrekeys } from "./prekeys.js";
@@ -149,7 +150,7 @@ export class Mail {
   /** When what there is to say is to be left, if it can be. */
   #leavingAt(member, now) {
     const { mail, session, blocked } = member;
-    if (mail.isLeaving || mail.held.isEmpty || blocked.has("relay") || mail.leftBytes >= LARGEST_BACKLOG) return Infinity;
+    if (mail.isLeaving || mail.held.isEmpty || !this.#engine.admission.isWelcome(member) || blocked.has("relay") || mail.leftBytes >= LARGEST_BACKLOG) return Infinity;
     if (!session.outbound.fragment(this.#start(member)) || !this.#engine.gun.isConnected) return Infinity;
     return Math.max(mail.absentSince + ABSENCE, mail.dueAt === Infinity ? now + GATHERING : mail.dueAt);
   }
@@ -186,6 +187,8 @@ export class Mail {
       const key = itemKey(tag, number);
       mail.underWay.push({ soul, key, messages, end: { stream: outbound.stream, next: end }, isStored: false });
       mail.cursor = { stream: outbound.stream, next: end };
+      // It has left: whether it expires is for its reader to say.
+      outbound.markSent(end);
       this.#put(soul, key, item);
     }
   }
@@ -259,7 +262,7 @@ export class Mail {
   read() {
     this.#engine.queue(async () => {
       for (let each; (each = this.#acknowledgements.shift()); ) await this.#readAcknowledgement(each);
-      if (this.#engine.isPaused) return;
+      if (this.#engine.conversations.isPaused) return;
       for (const [source, { soul, tag, numbers }] of this.#waiting) {
         for (const number of [...numbers].sort((a, b) => a - b)) {
           if (!(await this.#readItem(soul, itemKey(tag, number)))) break;
@@ -281,7 +284,7 @@ export class Mail {
       const item = await this.#open(sealed);
       const member = engine.member(item.sender);
       if (!member) return false;
-      const frames = parsePacket(item.packet).filter(({ type }) => type === "data" || type === "acknowledgement");
+      const frames = parsePacket(item.packet).filter(({ type, lane }) => (type === "data" || type === "acknowledgement") && lane === PLAIN);
       const { inbound } = member.session;
       const [first] = frames.filter(({ type }) => type === "data");
       if (first && inbound.stream !== null && first.stream !== inbound.stream) {
@@ -292,7 +295,7 @@ export class Mail {
       if (first && first.sequence > (isKnown ? inbound.expected : first.base)) return false;
       member.mail.unsettled.push({ soul, key, state: entry.state, prekey: prekeyOf(sealed), frames });
       for (const { stream } of frames.filter(({ type }) => type === "data")) this.noteStream(member, stream, item.timestamp);
-      member.session.receiveMail(frames);
+      member.session.receiveMail(frames, engine.now());
       engine.pump(member);
       this.settle(member);
     } catch (error) {
@@ -308,7 +311,7 @@ export class Mail {
     try {
       const item = await this.#open(fromBase64url(entry.value));
       const member = this.#engine.members.get(item.sender);
-      member?.session.receiveMail(parsePacket(item.packet).filter(({ type }) => type === "acknowledgement"));
+      member?.session.receiveMail(parsePacket(item.packet).filter(({ type, lane }) => type === "acknowledgement" && lane === PLAIN), this.#engine.now());
       if (member) this.#engine.pump(member);
     } catch (error) {
       this.#engine.refuse(error);

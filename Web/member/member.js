@@ -1,8 +1,6 @@
 // Everything that is kept of one other member.
 
-import { randomU64 } from "../base/bytes.js";
 import { isLower } from "../sealing/keys.js";
-import { Outbound } from "../session/outbound.js";
 import { Session } from "../session/session.js";
 import { Negotiation } from "../signaling/negotiation.js";
 import { MemberMail } from "./mail.js";
@@ -66,6 +64,10 @@ export class Member {
   lastAnswer = null;
   /** When an ICE restart is tried (again), and how often it was. */
   restart = null;
+  /** We take no part in conversations with it. @type {{reason: keyof typeof import("../session/session.js").REFUSALS, saidAt: number} | null} */
+  refusal = null;
+  /** It takes no part in conversations with us. @type {{reason: import("../session/outbound.js").Rejection, until: number} | null} */
+  refusedUs = null;
   mesh = new MeshNeighbour();
   /** Our good-bye to it, sealed, while nothing but a third member carries one; and when it was. */
   farewell = null;
@@ -79,15 +81,16 @@ export class Member {
    * @param {string} peer
    * @param {string} ownID
    * @param {number} now
-   * @param {{outbound?: Outbound | null, inbound?: import("../session/inbound.js").Inbound | null}} [kept]
+   * @param {import("../session/lanes.js").Kept} [kept]
+   * @param {Partial<typeof import("../session/session.js").SESSION>} [limits]
    */
-  constructor(peer, ownID, now, kept = {}) {
+  constructor(peer, ownID, now, kept, limits) {
     this.peer = peer;
     /** How neighbours speak of it. */
     this.prefix = prefixOf(peer);
     this.heardOfAt = now;
     this.mail = new MemberMail(now);
-    this.session = new Session(kept.outbound ?? new Outbound(randomU64()), kept.inbound ?? undefined);
+    this.session = new Session(kept, limits);
     this.negotiation = new Negotiation(isLower(ownID, peer), now);
   }
 

@@ -177,7 +177,7 @@ export class Mesh {
   updatePath(member) {
     const engine = this.#engine;
     const mayBe = engine.paths.has("mesh") && member.cipher !== null && !member.isDormant && !engine.isLeaving;
-    const isThere = mayBe && this.reaches(member);
+    const isThere = mayBe && engine.admission.isWelcome(member) && this.reaches(member);
     if (isThere === member.session.paths.mesh.isOpen) return;
     if (isThere) {
       member.session.pathOpened("mesh", engine.now());

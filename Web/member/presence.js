@@ -77,7 +77,7 @@ export class Presence {
     this.#lastTimestamp = Math.max(this.#lastTimestamp + 1, Math.floor(engine.wall()));
     const record = {
       peer: engine.peerID, sessionKey: engine.sessionKey.point, timestamp: this.#lastTimestamp, isLeaving, name: engine.name,
-      keepsState: engine.keepsState,
+      knowsLanes: true, keepsState: engine.keepsState,
     };
     return sealPresence(record, engine.identity, engine.topic);
   }
@@ -157,7 +157,7 @@ export class Presence {
       // The record is kept: what the run said before cannot be replayed.
       if (known?.presence && !known.presence.isLeaving) {
         known.presence = record;
-        engine.left(known);
+        engine.runs.left(known);
       }
       return null;
     }
@@ -170,9 +170,14 @@ export class Presence {
     member.heardOfAt = engine.now();
     if (cipher) {
       member.isDormant = false;
-      engine.startRun(member, cipher, isFirstRun);
+      member.refusal = engine.admission.refusal(record);
+      engine.runs.start(member, cipher, isFirstRun);
     } else {
-      engine.wake(member);
+      engine.runs.wake(member);
+    }
+    if (member.refusal) {
+      engine.admission.sayRefused(member);
+      return null;
     }
     if (!member.planes.has(plane)) {
       member.planes.add(plane);

@@ -84,10 +84,12 @@ export class RelayPath {
     const { cipher } = member;
     const frames = parsePacket(await cipher.open(envelope, engine.now()));
     if (member.cipher !== cipher) return;
-    engine.takeRekeying(frames, member);
+    engine.runs.takeRekeying(frames, member);
     member.knowsUs = true;
+    if (member.refusal) return engine.admission.sayRefused(member);
+    engine.admission.heard(member, frames);
     if (!engine.paths.has(carrier)) return;
-    engine.wake(member);
+    engine.runs.wake(member);
     member.session.receive(frames, carrier, engine.now());
     engine.pump(member);
   }

@@ -7,6 +7,7 @@ import {
 import { parsePacket } from "../session/frame.js";
 import { Connection } from "../signaling/connection.js";
 import { signalDatagram } from "./relay-path.js";
+import { SeenSignals } from "./seen-signals.js";
 
 /** Times in milliseconds. */
 const TIMES = Object.freeze({
@@ -17,18 +18,15 @@ const TIMES = Object.freeze({
   longestRestart: 15_000,
   silence: 60_000,
   resendLimit: 6,
-  seen: 300_000,
   statistics: 5_000,
 });
 const MOST_OPEN_OFFERS = 12;
-const MOST_SEEN = 8_192;
 
 export class Signaling {
   #engine;
   /** @type {Map<bigint, Connection>} */
   #connections = new Map();
-  /** Ids of signals that were taken, and by which planes. @type {Map<bigint, {planes: Set<string>, at: number}>} */
-  #seen = new Map();
+  #seen = new SeenSignals();
   #statisticsAt = 0;
 
   /** @param {import("./engine.js").Engine} engine */
@@ -56,7 +54,7 @@ export class Signaling {
   // What is due.
 
   #negotiates(member) {
-    return this.usesConnections && member.cipher !== null && !member.isDormant;
+    return this.usesConnections && member.cipher !== null && !member.isDormant && this.#engine.admission.isWelcome(member);
   }
 
   /** When {@link negotiate} is due. */
@@ -176,7 +174,7 @@ export class Signaling {
       try {
         const frames = parsePacket(packet);
         if (this.#sendsOnConnections) member.session.receive(frames, "connection", this.#engine.now());
-        this.#engine.takeRekeying(frames, member);
+        this.#engine.runs.takeRekeying(frames, member);
         this.#engine.mesh.receive(frames, member);
       } catch (error) {
         this.#engine.refuse(error);
@@ -340,23 +338,6 @@ export class Signaling {
 
   // Signals of others.
 
-  /** @returns {"new" | "copy" | "replayed"} a copy came by another carrier, and is harmless */
-  #sight(id, plane) {
-    const now = this.#engine.now();
-    for (const [known, { at }] of this.#seen) {
-      if (now - at <= TIMES.seen && this.#seen.size < MOST_SEEN) break;
-      this.#seen.delete(known);
-    }
-    const seen = this.#seen.get(id);
-    if (!seen) {
-      this.#seen.set(id, { planes: new Set([plane]), at: now });
-      return "new";
-    }
-    if (seen.planes.has(plane)) return "replayed";
-    seen.planes.add(plane);
-    return "copy";
-  }
-
   /** Takes a signal that was opened and whose signature was good. @param {import("../sealing/signal.js").Signal} signal */
   take(signal, plane) {
     const engine = this.#engine;
@@ -364,7 +345,9 @@ export class Signaling {
     if (!engine.presence.isFresh(signal.timestamp)) throw new Refusal("stale");
     const member = engine.members.get(signal.sender);
     if (!member?.cipher) throw new Refusal("notForUs");
-    const sighting = this.#sight(signal.id, plane);
+    if (member.refusal) return engine.admission.sayRefused(member);
+    engine.admission.heard(member);
+    const sighting = this.#seen.sight(signal.id, plane, engine.now());
     if (sighting === "copy" || !this.usesConnections) return;
     const isNew = sighting === "new";
     if (signal.kind === Kind.offer) {
@@ -482,7 +465,7 @@ export class Signaling {
     const offer = await openOpenOffer(signal, engine.topic);
     if (offer.sender !== member.peer || offer.recipient !== null || offer.kind !== Kind.offer) throw new Refusal("forged");
     if (!engine.presence.isFresh(offer.timestamp)) throw new Refusal("stale");
-    const sighting = this.#sight(offer.id, "tracker");
+    const sighting = this.#seen.sight(offer.id, "tracker", engine.now());
     if (sighting === "replayed") throw new Refusal("replayed");
     const own = await engine.presence.sealed();
     if (sighting === "copy" || !this.#negotiates(member) || !member.negotiation.takesOpenOffer) return null;

@@ -79,7 +79,7 @@ export class Chat {
     input.value = "";
     const to = byID("to").value;
     try {
-      const numbers = to ? new Map([[to, await this.#swarm.send(to, text)]]) : await this.#swarm.broadcast(text);
+      const numbers = to ? new Map([[to, (await this.#swarm.send(to, text)).number]]) : await this.#swarm.broadcast(text);
       if (!numbers.size) {
         input.value = text;
         return this.notice("Nobody else has been seen here yet: invite somebody first.");

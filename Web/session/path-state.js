@@ -1,6 +1,12 @@
 // What a session knows of one path: whether it is there, how long a round trip takes, what is under way on it. Times are
 // milliseconds of a clock that never steps.
 
+/**
+ * The highest number of one lane or byte stream in a packet that is under way; a packet holds parts of some.
+ * @typedef {{lane: number, stream: bigint, highest: number} | {lane: null, stream: bigint, highest: number}} FlightPart
+ * @typedef {FlightPart[]} Flight
+ */
+
 const FIRST_PATIENCE = 300;
 const LONGEST_PATIENCE = 10_000;
 /** A path that held for this long is as good as new. */
@@ -10,8 +16,6 @@ const MOST_RELUCTANCE = 16_000;
 
 export class PathState {
   isOpen = false;
-  /** The next fragment to be sent on this path. */
-  cursor = 1;
   /** @type {number | null} */
   smoothedRTT = null;
   /** @type {number | null} */
@@ -33,14 +37,12 @@ export class PathState {
   #unmovedSince = null;
   #backoff = 0;
   #ping = null;
-  /** Packets with data that are under way: the highest sequence number in each. @type {number[]} */
+  /** Packets with data that are under way. @type {{flight: Flight, sentAt: number}[]} */
   #inFlight = [];
 
-  /** @param {number} cursor where to send from */
-  static opened(cursor) {
+  static opened() {
     const state = new PathState();
     state.isOpen = true;
-    state.cursor = cursor;
     return state;
   }
 
@@ -92,8 +94,9 @@ export class PathState {
     this.unansweredPings = 0;
   }
 
-  sentData(highest, now) {
-    this.#inFlight.push(highest);
+  /** @param {Flight} flight @param {number} now */
+  sentData(flight, now) {
+    this.#inFlight.push({ flight, sentAt: now });
     this.#awaitingSince ??= now;
     this.#unmovedSince ??= now;
   }
@@ -108,24 +111,36 @@ export class PathState {
   /** @returns {boolean} whether this answers our last ping on this path */
   pong(id, now) {
     if (this.#ping?.id !== id) return false;
-    const sample = now - this.#ping.now;
+    this.#measure(now - this.#ping.now);
     this.#ping = null;
-    this.smoothedRTT = this.smoothedRTT === null ? sample : (this.smoothedRTT * 7 + sample) / 8; // RFC 6298 §2
     return true;
   }
 
-  acknowledged(next, now) {
-    const rest = this.#inFlight.filter((highest) => highest >= next);
-    if (rest.length === this.#inFlight.length) return;
-    this.#inFlight = rest;
-    this.#backoff = 0;
-    this.#unmovedSince = this.#awaitingSince = rest.length ? now : null;
+  /** RFC 6298 §2. */
+  #measure(sample) {
+    this.smoothedRTT = this.smoothedRTT === null ? sample : (this.smoothedRTT * 7 + sample) / 8;
   }
 
-  /** What is under way is given up: everything from `base` goes out again. */
-  sendAgain(base) {
+  /**
+   * Something of ours has come: packets that have been under way for longest, and hold nothing that the member lacks, are no
+   * longer.
+   * @param {(part: FlightPart) => boolean} has @param {boolean} isMeasured the acknowledgement came by this path
+   */
+  arrived(has, isMeasured, now) {
+    let count = 0;
+    while (count < this.#inFlight.length && this.#inFlight[count].flight.every(has)) count += 1;
+    if (!count) return;
+    const { sentAt } = this.#inFlight[count - 1];
+    this.#inFlight.splice(0, count);
+    // What was sent twice may be acknowledged by the first copy (RFC 6298 §3).
+    if (isMeasured && !this.#backoff) this.#measure(now - sentAt);
+    this.#backoff = 0;
+    this.#unmovedSince = this.#awaitingSince = this.#inFlight.length ? now : null;
+  }
+
+  /** What is under way is given up: it goes out again. */
+  sendAgain() {
     this.#inFlight = [];
-    this.cursor = base;
     this.#awaitingSince = this.#unmovedSince = null;
     this.#backoff += 1;
   }

@@ -5,15 +5,25 @@
 // not acknowledged on the next at once.
 
 import { Writer } from "../base/bytes.js";
-import { DATA_OVERHEAD, writeFrame } from "./frame.js";
-import { Inbound } from "./inbound.js";
+import { AcknowledgementsDue } from "./due.js";
+import { Exchanges } from "./exchanges.js";
+import { writeFrame } from "./frame.js";
+import { Lanes } from "./lanes.js";
 import { PathState } from "./path-state.js";
+import { FRAGMENT_BYTES } from "./outbound.js";
+import { SendScheduler } from "./scheduler.js";
 
 /** Bounds and times, in bytes and milliseconds; the protocol's. */
 export const SESSION = Object.freeze({
-  largestMessage: 1 << 20,
+  largestMessage: 16 << 20,
+  /** To one who knows lane 0 only. */
+  largestPlainMessage: 1 << 20,
+  /** The most that is held of incomplete messages of one member. */
+  largestIncomplete: 32 << 20,
   largestBacklog: 64 << 20,
   largestPacket: 12 * 1024,
+  /** What a member may send; `null` for as much as it can. @type {import("./rate.js").RateLimit | null} */
+  rateLimit: null,
   relayWindow: 24,
   relayAcknowledgementDelay: 8,
   directPingInterval: 2_000,
@@ -25,6 +35,10 @@ export const SESSION = Object.freeze({
   mostAsides: 64,
 });
 
+/** Why one does not take part in a conversation, by what it says (docs/protocol.md, "Admission"). */
+export const REFUSALS = Object.freeze({ notAdmitted: 1, kicked: 2, blocked: 3 });
+const reasonOf = (number) => /** @type {const} */ (["notAdmitted", "notAdmitted", "kicked", "blocked"])[number] ?? "notAdmitted";
+
 /**
  * What takes packets: the peer connection, the GUN mesh, or a third member.
  * @typedef {"connection" | "relay" | "mesh"} Carrier
@@ -35,8 +49,13 @@ const CARRIERS = ["connection", "relay", "mesh"];
 const INDIRECT = ["relay", "mesh"];
 
 export class Session {
-  /** What happened, in order; the owner empties it. @type {object[]} */
+  /** What happened, in order; the owner takes it by {@link nextEvent}. @type {object[]} */
   events = [];
+  /** What is to be acknowledged. */
+  due = new AcknowledgementsDue();
+  #scheduler = new SendScheduler();
+  /** Where the streams of one rank take turns. */
+  #turn = 0;
   isUp = false;
   /** What messages are sent on now. @type {Carrier | null} */
   carrier = null;
@@ -50,20 +69,32 @@ export class Session {
   connectionPath = "direct";
   /** The path that the application was told of last. */
   #toldPath = null;
-  /** @type {Record<Carrier, number>} */
-  #acknowledgementDue = { connection: Infinity, relay: Infinity, mesh: Infinity };
   #pongs = [];
   #wantsPing = new Set();
   /** Frames of the owner's that go with the next packet. */
   #asides = [];
-  #isPaused = false;
-  #reported = { stream: null, next: 0 };
   #nextPing = 1n;
+  #limits;
 
-  /** @param {import("./outbound.js").Outbound} outbound @param {Inbound} [inbound] */
-  constructor(outbound, inbound = new Inbound(SESSION.largestMessage)) {
-    this.outbound = outbound;
-    this.inbound = inbound;
+  /** @param {import("./lanes.js").Kept} [kept] @param {Partial<typeof SESSION>} [limits] */
+  constructor(kept = {}, limits = {}) {
+    this.#limits = { ...SESSION, ...limits };
+    this.lanes = new Lanes(this, kept, this.#limits);
+    this.exchanges = new Exchanges(this);
+  }
+
+  /** The lane that every member knows. */
+  get outbound() {
+    return this.lanes.outbounds[0];
+  }
+
+  get inbound() {
+    return this.lanes.inbounds[0];
+  }
+
+  /** Something of ours waits for acknowledgement. */
+  get isOwed() {
+    return this.lanes.isOwed || this.exchanges.isOwed;
   }
 
   /** The peer connection is open but owes an answer for too long. */
@@ -84,7 +115,8 @@ export class Session {
 
   /** A path has come up, or its far end is a new one: all that was not received goes out on it. */
   pathOpened(carrier, now) {
-    this.paths[carrier] = PathState.opened(this.outbound.received);
+    this.paths[carrier] = PathState.opened();
+    this.#rewind(carrier);
     if (carrier === "connection") this.suspectSince = null;
     this.#wantsPing.add(carrier);
     this.#chooseCarrier(now);
@@ -95,17 +127,20 @@ export class Session {
     this.paths[carrier] = new PathState();
     if (carrier === "connection") this.suspectSince = null;
     this.#rewindOthers(carrier);
-    this.#acknowledgementDue[carrier] = Infinity;
+    this.due.forget(carrier);
     this.#wantsPing.delete(carrier);
     this.#chooseCarrier(now);
   }
 
   /** What went by one path only may be lost with it. */
   #rewindOthers(carrier) {
-    for (const other of INDIRECT) {
-      if (other === carrier) continue;
-      this.paths[other].cursor = Math.min(this.paths[other].cursor, this.outbound.received);
-    }
+    for (const other of INDIRECT) if (other !== carrier && this.paths[other].isOpen) this.#rewind(other);
+  }
+
+  /** All that is not received goes out again, when it is this path's turn. */
+  #rewind(carrier) {
+    this.lanes.rewind(carrier);
+    for (const { sending } of this.exchanges.streams) sending.cursors[carrier] = 0;
   }
 
   /** ICE moved the peer connection to another kind of candidate pair. @param {"direct" | "turn"} path */
@@ -115,13 +150,38 @@ export class Session {
     this.#tellPath();
   }
 
-  /** The member runs anew: what was on its way to the former run is sent again. */
-  peerRestarted(now) {
-    this.outbound.peerRestarted();
+  /** The member runs anew: what was on its way to the former run is sent again. @param {boolean} [isFirst] no former run is known */
+  peerRestarted(now, isFirst = false) {
+    this.lanes.peerRestarted();
+    if (!isFirst) this.endExchanges();
     this.#asides = [];
     this.isUp = false;
     this.pathClosed("connection", now);
     for (const carrier of INDIRECT) if (this.paths[carrier].isOpen) this.pathOpened(carrier, now);
+  }
+
+  /** What the member's record says of it. @param {boolean} knows */
+  setKnowsLanes(knows) {
+    this.lanes.knowsLanes = knows;
+    if (!knows) this.endExchanges(true);
+  }
+
+  /** Requests and byte streams are over, and so is what is under way of them. @param {boolean} [isUnsupported] */
+  endExchanges(isUnsupported = false) {
+    this.exchanges.end(isUnsupported);
+    this.lanes.endControl();
+  }
+
+  /** The member takes nothing of us. @returns {number[]} the messages that end so */
+  abandon() {
+    this.endExchanges();
+    return this.lanes.abandon();
+  }
+
+  /** What happened next; what is to be noted is known when it is known what the owner took. @returns {object | undefined} */
+  nextEvent() {
+    if (!this.events.length) this.lanes.noteAdvances();
+    return this.events.shift();
   }
 
   /** Has a frame go with the next packet, once: whoever says it repeats it when it is lost. @param {import("./frame.js").Frame} frame */
@@ -143,37 +203,15 @@ export class Session {
       this.events.push({ type: "up", path: this.#toldPath });
     }
     for (const frame of frames) this.#receive(frame, carrier, now);
-    this.#reportAdvance();
     this.#chooseCarrier(now);
   }
 
-  #reportAdvance() {
-    const { stream, durableNext, committed } = this.inbound;
-    if (stream === null || durableNext <= committed) return;
-    if (this.#reported.stream === stream && this.#reported.next === durableNext) return;
-    this.#reported = { stream, next: durableNext };
-    this.events.push({ type: "inboundAdvanced", stream, next: durableNext });
-  }
-
   /** Takes frames that mail has brought: they say nothing of the member's presence. @param {import("./frame.js").Frame[]} frames */
-  receiveMail(frames) {
+  receiveMail(frames, now) {
     for (const frame of frames) {
-      if (frame.type === "data") {
-        for (const message of this.inbound.receive(frame)) this.events.push({ type: "message", path: "relay", ...message });
-      } else if (frame.type === "acknowledgement") {
-        for (const number of this.outbound.acknowledge(frame)) this.events.push({ type: "delivered", number });
-      }
+      if (frame.type === "data") this.lanes.receive(frame, "relay", now);
+      else if (frame.type === "acknowledgement") this.lanes.acknowledge(frame);
     }
-    this.#reportAdvance();
-  }
-
-  /** What was reported by `inboundAdvanced` is kept. */
-  commit(stream, next) {
-    const before = this.inbound.committed;
-    this.inbound.commit(stream, next);
-    // The acknowledgement that left before said less: say it again, soon.
-    const isDue = CARRIERS.some((carrier) => this.#acknowledgementDue[carrier] < Infinity);
-    if (this.inbound.committed !== before && !isDue && this.carrier) this.#acknowledgementDue[this.carrier] = 0;
   }
 
   /** Probes the paths at once. */
@@ -188,13 +226,6 @@ export class Session {
     this.probe();
   }
 
-  /** The application keeps up (again), or does not. @param {boolean} isPaused */
-  setPaused(isPaused) {
-    if (isPaused === this.#isPaused) return;
-    this.#isPaused = isPaused;
-    if (this.carrier && this.inbound.stream !== null) this.#acknowledgementDue[this.carrier] = 0;
-  }
-
   handleTimeout(now) {
     for (const carrier of CARRIERS) {
       if (now < this.#doubtAt(carrier)) continue;
@@ -206,7 +237,8 @@ export class Session {
     for (const carrier of INDIRECT) {
       const path = this.paths[carrier];
       if (!path.isOpen || now < path.retransmissionAt) continue;
-      path.sendAgain(this.outbound.received);
+      path.sendAgain();
+      this.#rewind(carrier);
       if (this.carrier === carrier) this.#wantsPing.add(carrier);
     }
     this.#chooseCarrier(now);
@@ -215,15 +247,17 @@ export class Session {
       this.isUp = false;
       this.events.push({ type: "away" });
     }
+    this.lanes.handleTimeout(now);
+    this.exchanges.handleTimeout(now);
   }
 
   /** When `handleTimeout` is due, or an acknowledgement that waits goes out. @returns {number} */
   nextTimeout(now) {
-    let next = this.isUp ? this.#awayAt : Infinity;
+    let next = Math.min(this.isUp ? this.#awayAt : Infinity, this.lanes.nextDeadline, this.exchanges.nextDeadline);
     for (const carrier of CARRIERS) {
       const path = this.paths[carrier];
       if (!path.isOpen) continue;
-      next = Math.min(next, this.#acknowledgementDue[carrier], this.#nextPingAt(carrier), this.#doubtAt(carrier));
+      next = Math.min(next, this.due.at(carrier), this.#nextPingAt(carrier), this.#doubtAt(carrier));
       if (carrier !== "connection") next = Math.min(next, path.retransmissionAt);
       if (!path.isSuspect && path.trustedFrom > now) next = Math.min(next, path.trustedFrom);
     }
@@ -253,11 +287,7 @@ export class Session {
     const path = this.paths[carrier];
     if (!path.isOpen) return null;
     const packet = new Writer();
-    let isEmpty = true;
-    const add = (frame) => {
-      isEmpty = false;
-      writeFrame(packet, frame);
-    };
+    const add = (frame) => writeFrame(packet, frame);
     for (const pong of this.#pongs.filter((pong) => pong.carrier === carrier)) add({ type: "pong", id: pong.id });
     this.#pongs = this.#pongs.filter((pong) => pong.carrier !== carrier);
     if (this.#wantsPing.delete(carrier)) {
@@ -265,56 +295,77 @@ export class Session {
       path.sentPing(this.#nextPing, now);
       this.#nextPing += 1n;
     }
-    if (this.carrier === carrier) for (const frame of this.#asides.splice(0, SESSION.mostPongs)) add(frame);
-    const highest = this.#addData(add, carrier, room);
-    if (this.#acknowledgementDue[carrier] <= now || (this.#acknowledgementDue[carrier] < Infinity && !isEmpty)) {
-      this.#acknowledgementDue[carrier] = Infinity;
-      const acknowledgement = this.inbound.acknowledgement(this.#isPaused);
-      if (acknowledgement) add(acknowledgement);
-    }
-    if (highest !== null) path.sentData(highest, now);
-    return isEmpty ? null : packet.bytes;
+    if (this.carrier === carrier) while (packet.length < FRAGMENT_BYTES && this.#asides.length) add(this.#asides.shift());
+    const flight = this.#addData(packet, carrier, room);
+    this.lanes.addAcknowledgements(packet, carrier, now);
+    if (flight.length) path.sentData(flight, now);
+    return packet.length ? packet.bytes : null;
   }
 
-  #addData(add, carrier, room) {
-    const path = this.paths[carrier];
-    if (this.carrier !== carrier || room <= 0) return null;
-    if (carrier !== "connection" && path.packetsInFlight >= SESSION.relayWindow) return null;
-    const limit = Math.min(SESSION.largestPacket, room);
-    let size = 0;
-    let highest = null;
-    let cursor = Math.max(path.cursor, this.outbound.received);
-    for (let fragment; this.outbound.isInWindow(cursor) && (fragment = this.outbound.fragment(cursor)); cursor += 1) {
-      size += DATA_OVERHEAD + fragment.payload.length;
-      if (highest !== null && size > limit) break;
-      add(fragment);
-      highest = cursor;
+  /** Fills a packet with what waits, as the scheduler says. @returns {import("./path-state.js").Flight} */
+  #addData(packet, carrier, room) {
+    /** @type {import("./path-state.js").Flight} */
+    const flight = [];
+    if (this.carrier !== carrier || room <= 0) return flight;
+    if (carrier !== "connection" && this.paths[carrier].packetsInFlight >= this.#limits.relayWindow) return flight;
+    const limit = Math.min(this.#limits.largestPacket, room);
+    const fits = (size) => !flight.length || packet.length + size <= limit;
+    const note = (lane, stream, highest) => {
+      const part = flight.find((each) => each.lane === lane && each.stream === stream);
+      if (part) part.highest = Math.max(part.highest, highest);
+      else flight.push({ lane, stream, highest });
+    };
+    for (let next; (next = this.#scheduler.choose((rank) => this.lanes.nextFlow(rank, carrier, this.#turn))); ) {
+      const { rank, flow } = next;
+      const before = packet.length;
+      if ("outbound" in flow) {
+        const { outbound, sequence } = flow;
+        if (!fits(outbound.sizeOf(sequence))) return flight;
+        writeFrame(packet, outbound.fragment(sequence));
+        outbound.sent(sequence, carrier);
+        note(outbound.lane, outbound.stream, sequence);
+      } else {
+        const { stream, number } = flow;
+        if (!fits(stream.sending.sizeOf(number))) return flight;
+        writeFrame(packet, stream.sending.send(number, stream.id, carrier));
+        note(null, stream.id, number);
+      }
+      this.#turn += 1;
+      this.#scheduler.sent(packet.length - before, rank);
     }
-    path.cursor = cursor;
-    return highest;
+    return flight;
   }
 
   // Inside.
 
   #receive(frame, carrier, now) {
     switch (frame.type) {
-      case "data": {
-        const path = this.#pathOf(carrier);
-        for (const message of this.inbound.receive(frame)) this.events.push({ type: "message", path, ...message });
-        const due = now + (carrier === "connection" ? 0 : SESSION.relayAcknowledgementDelay);
-        this.#acknowledgementDue[carrier] = Math.min(this.#acknowledgementDue[carrier], due);
+      case "data":
+        this.lanes.receive(frame, this.#pathOf(carrier), now);
+        this.due.addLane(frame.lane, carrier, now + this.#acknowledgementDelay(carrier));
+        break;
+      case "acknowledgement":
+        if (this.lanes.acknowledge(frame)) this.#noteProgress(carrier, now);
+        break;
+      case "confirmed": {
+        const inbound = this.lanes.inbounds[frame.lane];
+        if (inbound.stream === frame.stream) inbound.confirm(frame.base);
         break;
       }
-      case "acknowledgement":
-        for (const number of this.outbound.acknowledge(frame)) this.events.push({ type: "delivered", number });
-        if (frame.stream !== this.outbound.stream) return;
-        for (const each of CARRIERS) this.paths[each].acknowledged(this.outbound.received, now);
-        if (carrier === "connection") this.#clearSuspicion(now);
+      case "bytes":
+        if (this.exchanges.receive(frame)) this.due.addStream(frame.id, carrier, now + this.#acknowledgementDelay(carrier));
+        break;
+      case "credit":
+        if (this.exchanges.takeCredit(frame)) this.#noteProgress(carrier, now);
+        break;
+      case "refused":
+        this.events.push({ type: "refused", reason: reasonOf(frame.reason) });
         break;
       case "ping":
         if (this.#pongs.length < SESSION.mostPongs) this.#pongs.push({ carrier, id: frame.id });
         // With the pong goes how far we are: an acknowledgement that opened the window may have been lost.
-        if (this.inbound.stream !== null) this.#acknowledgementDue[carrier] = now;
+        this.lanes.acknowledgeOn(carrier, now);
+        for (const { id } of this.exchanges.streams) this.due.addStream(id, carrier, now);
         break;
       case "pong":
         if (this.paths[carrier].pong(frame.id, now) && carrier === "connection") this.#clearSuspicion(now);
@@ -325,6 +376,23 @@ export class Session {
         break;
       // The others are the owner's.
     }
+  }
+
+  #acknowledgementDelay(carrier) {
+    return carrier === "connection" ? 0 : SESSION.relayAcknowledgementDelay;
+  }
+
+  /** Something of ours has come that had not. */
+  #noteProgress(carrier, now) {
+    for (const each of CARRIERS) this.paths[each].arrived((part) => this.#has(part), each === carrier, now);
+    if (carrier === "connection") this.#clearSuspicion(now);
+  }
+
+  /** Whether the member has all of a lane or byte stream up to there. @param {import("./path-state.js").FlightPart} part */
+  #has({ lane, stream, highest }) {
+    if (lane === null) return (this.exchanges.stream(stream)?.sending.first ?? Infinity) > highest;
+    const outbound = this.lanes.outbounds[lane];
+    return outbound.stream !== stream || outbound.received > highest;
   }
 
   #clearSuspicion(now) {
@@ -364,7 +432,7 @@ export class Session {
       interval = this.isUp ? SESSION.relayPingInterval : 1_000 * 2 ** Math.min(path.unansweredPings, 5);
     }
     // While we wait for an acknowledgement, which a pong brings along, only an answer will do.
-    if (!this.isUp || !this.outbound.isEmpty) return path.lastPing + interval;
+    if (!this.isUp || this.isOwed) return path.lastPing + interval;
     return Math.max(path.lastPing, path.lastHeard ?? path.lastPing) + interval;
   }
 }

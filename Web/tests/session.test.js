@@ -5,43 +5,33 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { utf8, text } from "../base/bytes.js";
 import { parsePacket } from "../session/frame.js";
+import { PLAIN } from "../session/lane.js";
 import { Outbound } from "../session/outbound.js";
 import { Session } from "../session/session.js";
+import { random } from "./support/session-pair.js";
 
 const COUNT = 200;
 
-/** SplitMix32: the same seed gives the same numbers. */
-function random(seed) {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x9e3779b9) >>> 0;
-    let z = state;
-    z = Math.imul(z ^ (z >>> 16), 0x21f0aaad);
-    z = Math.imul(z ^ (z >>> 15), 0x735a2d97);
-    return ((z ^ (z >>> 15)) >>> 0) / 2 ** 32;
-  };
-}
+const sessionWith = (outbound) => new Session({ outbounds: new Map([[PLAIN, outbound]]) });
 
 class Side {
   constructor(stream) {
-    this.session = new Session(new Outbound(stream));
+    this.session = sessionWith(new Outbound(PLAIN, stream));
     this.received = [];
     this.delivered = [];
     this.sent = 0;
   }
 
   send(size) {
-    const { outbound } = this.session;
-    outbound.enqueue(utf8(`${this.sent} ${"x".repeat(size)}`), true);
-    outbound.release(outbound.next);
+    this.session.lanes.send(utf8(`${this.sent} ${"x".repeat(size)}`), true);
     this.sent += 1;
   }
 
   drain() {
-    for (let event; (event = this.session.events.shift()); ) {
+    for (let event; (event = this.session.nextEvent()); ) {
       if (event.type === "message") this.received.push(Number(text(event.content).split(" ")[0]));
-      if (event.type === "delivered") this.delivered.push(event.number);
-      if (event.type === "inboundAdvanced") this.session.commit(event.stream, event.next);
+      if (event.type === "settled" && event.outcome === "delivered") this.delivered.push(event.number);
+      if (event.type === "inboundAdvanced") this.session.lanes.commit(event.lane, event.note);
     }
   }
 }
@@ -107,9 +97,8 @@ test("a stream taken up again after a restart goes on where it was", () => {
   b.drain();
   assert.deepEqual(b.received, [0, 1]);
   // Its acknowledgement is lost; the writer's next run has kept both messages, and the reader drops them.
-  const again = new Session(new Outbound(1n, 1, 1));
-  for (const number of [0, 1]) again.outbound.enqueue(utf8(`${number} again`), true);
-  again.outbound.release(again.outbound.next);
+  const again = sessionWith(new Outbound(PLAIN, 1n, 1, 1));
+  for (const number of [0, 1]) again.lanes.send(utf8(`${number} again`), true);
   again.pathOpened("relay", 0);
   b.session.peerRestarted(0);
   b.session.receive(parsePacket(again.pollPacket("relay", Infinity, 10)), "relay", 10);

@@ -6,7 +6,9 @@ let last = 0;
 
 class FakeChannel extends EventTarget {
   readyState = "connecting";
+  /** What is under way to the other end: a channel's queue. */
   bufferedAmount = 0;
+  bufferedAmountLowThreshold = 0;
   /** @type {FakeChannel | null} */
   far = null;
 
@@ -26,7 +28,14 @@ class FakeChannel extends EventTarget {
     const { far } = this;
     const content = typeof data === "string" ? data : data.slice().buffer;
     this.sent?.(content);
-    setTimeout(() => far.readyState === "open" && far.onmessage?.({ data: content }), 2);
+    const size = content.byteLength ?? content.length;
+    this.bufferedAmount += size;
+    setTimeout(() => {
+      const wasHigh = this.bufferedAmount > this.bufferedAmountLowThreshold;
+      this.bufferedAmount -= size;
+      if (far.readyState === "open") far.onmessage?.({ data: content });
+      if (wasHigh && this.bufferedAmount <= this.bufferedAmountLowThreshold && this.readyState === "open") this.onbufferedamountlow?.();
+    }, 2);
   }
 
   close() {
