@@ -7,8 +7,8 @@
 import { randomBytes } from "../base/bytes.js";
 import { nodeOf, recordsOf, supersedes } from "./graph.js";
 import { contentHash } from "./hash.js";
+import { HeldGraph } from "./held-graph.js";
 import { LinkState } from "./link-state.js";
-import { costOf } from "./member-queue.js";
 import { Outbox } from "./outbox.js";
 
 const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXZabcdefghijklmnopqrstuvwxyz";
@@ -41,9 +41,7 @@ const LIMITS = Object.freeze({
 export class GunClient {
   /** @type {Map<GraphLink, LinkState>} */
   #links = new Map();
-  /** What is held of the souls we follow or wrote to. @type {Map<string, Map<string, import("./graph.js").Entry>>} */
-  #nodes = new Map();
-  #cost = 0;
+  #held = new HeldGraph(LIMITS);
   /** Souls that are followed; of a fleeting one only the states are held. @type {Map<string, {isFleeting: boolean}>} */
   #subscriptions = new Map();
   /** The souls that members may have too. */
@@ -232,7 +230,7 @@ export class GunClient {
   }
 
   #repair(link, soul, keys) {
-    const node = this.#nodes.get(soul);
+    const node = this.#held.node(soul);
     const entries = keys.filter((key) => node?.has(key)).map((key) => [key, node.get(key)]);
     this.#transmit(link, entries.map((entry) => ({ put: { [soul]: nodeOf(soul, [entry]) }, "#": randomID() })));
   }
@@ -253,7 +251,7 @@ export class GunClient {
 
   unsubscribe(soul) {
     // What members may have is held until there is no room for it.
-    if (this.#subscriptions.delete(soul) && !this.#shared.has(soul)) this.#forget(soul);
+    if (this.#subscriptions.delete(soul) && !this.#shared.has(soul)) this.#held.forget(soul);
   }
 
   /** Asks every relay again for a soul: some lose track of a subscription. @param {string} soul */
@@ -270,7 +268,7 @@ export class GunClient {
     const isShared = this.#shared.has(soul);
     if (state.isMember && !isShared) return [];
     const query = this.#query(soul);
-    const node = this.#nodes.get(soul);
+    const node = this.#held.node(soul);
     if (state.isMember) {
       // A member that has the same need not send it. A relay that has the same would not answer at all.
       if (node?.size) query["##"] = contentHash(soul, node);
@@ -288,12 +286,12 @@ export class GunClient {
 
   /** What is held of a node. @param {string} soul @returns {[string, import("./graph.js").GunValue][]} */
   node(soul) {
-    return [...(this.#nodes.get(soul) ?? [])].map(([key, { value }]) => [key, value]);
+    return [...(this.#held.node(soul) ?? [])].map(([key, { value }]) => [key, value]);
   }
 
   /** What is held of a key. @returns {import("./graph.js").Entry | undefined} */
   entry(soul, key) {
-    return this.#nodes.get(soul)?.get(key);
+    return this.#held.entry(soul, key);
   }
 
   // Receiving.
@@ -394,45 +392,9 @@ export class GunClient {
   }
 
   #merge(soul, key, entry) {
-    let node = this.#nodes.get(soul);
-    const held = node?.get(key);
     const isFleeting = this.#subscriptions.get(soul)?.isFleeting ?? false;
-    // The value of a fleeting entry is not held: of two equal states the first counts.
-    if (isFleeting ? held && entry.state <= held.state : !supersedes(entry, held)) return false;
-    if (!node) this.#nodes.set(soul, (node = new Map()));
-    if (held) this.#drop(node, key);
-    const kept = isFleeting ? { value: null, state: entry.state } : entry;
-    node.set(key, kept);
-    this.#cost += costOf(key, kept);
-    if (node.size > LIMITS.keysOfSoul) this.#drop(node, node.keys().next().value);
-    if (this.#cost > LIMITS.graphCharacters) this.#makeRoom();
-    return true;
-  }
-
-  #drop(node, key) {
-    this.#cost -= costOf(key, node.get(key));
-    node.delete(key);
-  }
-
-  #forget(soul) {
-    const node = this.#nodes.get(soul);
-    if (!node) return;
-    for (const key of [...node.keys()]) this.#drop(node, key);
-    this.#nodes.delete(soul);
-  }
-
-  /** Nodes that are not followed go first; then keys of those that are, the oldest first. */
-  #makeRoom() {
-    for (const soul of [...this.#nodes.keys()]) {
-      if (this.#cost <= LIMITS.graphCharacters) return;
-      if (!this.#subscriptions.has(soul) && !this.#outbox.holdsSoul(soul)) this.#forget(soul);
-    }
-    for (const node of this.#nodes.values()) {
-      for (const key of node.keys()) {
-        if (this.#cost <= LIMITS.graphCharacters) return;
-        this.#drop(node, key);
-      }
-    }
+    // Nodes that are followed, or that no relay has yet, stay.
+    return this.#held.merge(soul, key, entry, isFleeting, (name) => this.#subscriptions.has(name) || this.#outbox.holdsSoul(name));
   }
 
   // Members.
@@ -487,7 +449,7 @@ export class GunClient {
   memberHasRoom(link) {
     const state = this.#links.get(link);
     if (!state?.isMember) return;
-    const held = (soul) => (this.#shared.has(soul) ? this.#nodes.get(soul) : undefined);
+    const held = (soul) => (this.#shared.has(soul) ? this.#held.node(soul) : undefined);
     while (!state.queue.isEmpty && link.hasRoom) {
       const message = state.queue.next(held);
       if (message) this.#transmit(link, [{ ...message, "#": randomID() }]);
@@ -498,7 +460,7 @@ export class GunClient {
   #answer(message, link, state) {
     const { "#": soul, ".": key } = message.get;
     if (typeof soul !== "string" || this.#subscriptions.get(soul)?.isFleeting) return;
-    const node = this.#nodes.get(soul);
+    const node = this.#held.node(soul);
     let entries = [];
     if (key === undefined || key === "") entries = [...(node ?? [])];
     else if (typeof key === "string" && node?.has(key)) entries = [[key, node.get(key)]];
