@@ -15,6 +15,10 @@ export type SwarmEvent =
   | { type: "path"; peer: PeerID; path: Path; rtt: number | null }
   | { type: "message"; message: Message }
   | { type: "delivered"; to: PeerID; sequence: number }
+  /** It was not handed on before its deadline, and never will be. */
+  | { type: "expired"; to: PeerID; sequence: number }
+  /** It was not taken, and never will be. */
+  | { type: "rejected"; to: PeerID; sequence: number; reason: Rejection }
   /** A relay has it for a member that is away, which gets it when it returns, though this one be gone. */
   | { type: "stored"; to: PeerID; sequence: number }
   | { type: "left"; peer: PeerID }
@@ -43,9 +47,29 @@ export interface LinkStatus {
   framesReceived: number;
 }
 
-export declare class Message {
+/** How urgent something is. What is more urgent goes first, and a larger part of what goes is its; nothing starves. */
+export type Priority = "low" | "normal" | "high" | "urgent";
+
+/** What can be sent: a text, bytes, or a value as JSON. */
+export type Sendable = string | BufferSource | object;
+
+/** Why a message was not taken by the other; `blockedHere`: this member has blocked the other, or sent it away. */
+export type Rejection = "refused" | "tooLarge" | "notAdmitted" | "kicked" | "blocked" | "blockedHere";
+
+/** What became of a message. */
+export type MessageOutcome = "delivered" | "expired" | "rejected";
+
+/** What came: bytes, and ways to read them. */
+export interface Payload {
+  readonly bytes: Uint8Array;
+  readonly text: string;
+  /** The value that it holds as JSON; throws when it holds something else. */
+  json(): unknown;
+}
+
+export declare class Message implements Payload {
   readonly from: PeerID;
-  /** Counts what the sender sent to us, from 1. */
+  /** Its number among all that the sender sent to us. */
   readonly sequence: number;
   readonly path: Path;
   readonly isText: boolean;
@@ -53,8 +77,77 @@ export declare class Message {
   /** The same if the message is handed on again, after a page died while it was being taken. */
   readonly id: string;
   readonly text: string;
-  /** The value that it holds as JSON; throws when it holds something else. */
   json(): unknown;
+}
+
+export interface SendOptions {
+  /** What is more urgent overtakes what waits; messages of one priority stay in order. */
+  priority?: Priority;
+  /** Whether it is handed on after those sent before it with the same priority, or as soon as it is there. */
+  ordered?: boolean;
+  /** When it is of no use any more, in milliseconds since 1970: it is `expired` then, unless it was handed on. */
+  deadline?: number | Date;
+}
+
+/** Names a message, and tells what becomes of it. Nobody needs to keep it: events tell the same. */
+export interface Receipt {
+  readonly peer: PeerID;
+  /** The message's number among those to this member. */
+  readonly number: number;
+  /** `null` while it is not known. */
+  readonly knownOutcome: MessageOutcome | null;
+  /** Why it was rejected, if it was. */
+  readonly rejection: Rejection | null;
+  /** Waits until it is known; rejects when the swarm is left before. */
+  outcome(): Promise<MessageOutcome>;
+}
+
+export interface RequestOptions {
+  /** How long the answer is waited for, in milliseconds; `null` for as long as both run. 30 s unless said otherwise. */
+  timeout?: number | null;
+  priority?: Priority;
+  /** When it is aborted the other is told, and so is its handler. */
+  signal?: AbortSignal;
+}
+
+/** A request has no answer. */
+export declare class RequestError extends Error {
+  readonly code: "failed" | "unknownAction" | "refused" | "busy" | "timedOut" | "interrupted" | "unsupported";
+  /** What the other says of it. */
+  readonly reason: string;
+}
+
+/** To be thrown by a handler that does not want to do what it is asked for. */
+export declare class ActionRefusal extends Error {
+  constructor(reason: string);
+}
+
+/** What it gives is answered, sent as `send` would; `signal` is aborted when nobody waits for the answer any more. */
+export type RequestHandler = (payload: Payload, peer: PeerID, context: { signal: AbortSignal }) => Sendable | void | Promise<Sendable | void>;
+
+/** A byte stream ended before both directions had come whole. */
+export declare class StreamReset extends Error {
+  /** From here on codes are the application's own. */
+  static readonly firstOfApplication: 256;
+  constructor(code: number);
+  /** 0 unwanted, 1 refused, 2 against the rules, 3 too many, 254 interrupted, 255 unsupported, or the application's. */
+  readonly code: number;
+}
+
+/** One byte stream between two members, with two directions; each waits while the other side does not keep up. It ends with the run of either. */
+export interface SwarmStream {
+  readonly peer: PeerID;
+  /** What it is for, as the opener says. */
+  readonly name: string;
+  readonly readable: ReadableStream<Uint8Array>;
+  /** `close` waits until all has arrived. */
+  readonly writable: WritableStream<BufferSource>;
+  /** How far it is, in bytes. */
+  readonly progress: { acknowledged: number; received: number };
+  /** Waits until all that was written has arrived, the end too. */
+  drained(): Promise<void>;
+  /** Ends both directions at once. */
+  reset(code?: number): void;
 }
 
 export declare class Invite {
@@ -85,7 +178,7 @@ export declare class Graph {
   user(peer: PeerID): GraphNode;
 }
 
-/** Why a message was not taken. */
+/** Why a message was not taken, or a request or byte stream not begun. */
 export declare class SendError extends Error {}
 
 export declare class Swarm {
@@ -99,12 +192,30 @@ export declare class Swarm {
   readonly peers: Peer[];
   readonly status: { links: LinkStatus[]; refusals: Record<string, number>; unacknowledgedWrites: number } | null;
   on(listener: (event: SwarmEvent) => void): () => void;
-  /** Its number among those to this member, once it is kept. */
-  send(peer: PeerID, value: string | BufferSource | object): Promise<number>;
+  /** Once it is kept. It goes out as soon as there is a path. */
+  send(peer: PeerID, value: Sendable, options?: SendOptions): Promise<Receipt>;
   /** The message's number for each member that is here. */
-  broadcast(value: string | BufferSource | object): Promise<Map<PeerID, number>>;
+  broadcast(value: Sendable, options?: { priority?: Priority }): Promise<Map<PeerID, number>>;
+  /** How much of a message the other has, in bytes; `null` when it does not wait any more. */
+  progress(receipt: { peer: PeerID; number: number }): { received: number; size: number } | null;
+  /** Does what members ask for under a name from now on. */
+  handle(action: string, handler: RequestHandler): void;
+  /** Asks a member to do something; rejects with a `RequestError` when there is no answer. */
+  request(peer: PeerID, action: string, value?: Sendable, options?: RequestOptions): Promise<Payload>;
+  openStream(peer: PeerID, options?: { name?: string; priority?: Priority }): Promise<SwarmStream>;
+  /** Takes byte streams of a name from now on. When a handler is through, its stream is closed; what it did not read is not wanted. */
+  acceptStreams(name: string, handler: (stream: SwarmStream) => unknown): void;
+  /** Ends the conversation with a member: it may come again after a minute, or when it runs anew. */
+  kick(peer: PeerID): void;
+  /** Refuses a member: it gets nothing of us and we nothing of it. */
+  block(peer: PeerID): void;
+  /** Fault injection: what would take the path is dropped. */
   block(path: "direct" | "relay" | "mesh", peer?: PeerID): void;
+  /** Ends what `block` or `kick` began. */
+  unblock(peer: PeerID): void;
   unblock(path: "direct" | "relay" | "mesh", peer?: PeerID): void;
+  /** The members that are blocked. */
+  readonly blocked: PeerID[];
   leave(): Promise<void>;
 }
 
@@ -119,6 +230,12 @@ export interface JoinOptions {
   paths?: ("direct" | "turn" | "relay" | "mesh")[];
   /** Whether it hands on, within limits, what two others say who do not reach each other; `true` unless said otherwise. */
   forwards?: boolean;
+  /** Whether a member takes part in conversations with this one; asked at each of its runs. */
+  admits?: (applicant: { peer: PeerID; name: string }) => boolean;
+  /** Whether a message is taken; its sender learns that it was rejected. */
+  accepts?: (sender: PeerID, message: { isText: boolean; bytes: Uint8Array }) => boolean;
+  /** What each member may send; what is more waits there. */
+  rateLimit?: { messagesPerSecond: number; bytesPerSecond: number; burst?: number };
   /** Where identity and conversations are kept. */
   storage?: "browser" | "memory";
   /** An identity of SEA's in place of the browser's own. */

@@ -30,9 +30,9 @@ const prefix = `taken/${swarm.peerID}/`;
 const takenBefore = Object.keys(localStorage).filter((key) => key.startsWith(prefix)).map((key) => JSON.parse(localStorage[key]));
 for (const event of takenBefore.sort((a, b) => a.place - b.place)) say({ ...event, isRepeated: true });
 (async () => {
-  for await (const { from, text, path, sequence, id } of swarm.messages) {
+  for await (const { from, text, bytes, path, sequence, id } of swarm.messages) {
     if (localStorage[prefix + id]) continue;
-    const event = { event: "message", from, text, path, seq: sequence, id, place: localStorage.length };
+    const event = { event: "message", from, text: bytes.length > 1_000_000 ? `${bytes.length} bytes` : text, path, seq: sequence, id, place: localStorage.length };
     localStorage[prefix + id] = JSON.stringify(event);
     say(event);
   }

@@ -262,14 +262,18 @@ async def test_the_page_cache_and_a_new_network(chromium, make_tab: MakeTab, mak
 async def test_the_known_answers(chromium, firefox, supernode) -> None:
     """What Tests/SwarmEngineTests checks in Swift, in both browsers."""
     # The modules come from the supernode; the checks themselves are no part of it.
-    source = (ROOT / "Web/tests/vectors.js").read_text().replace('from "../', f'from "{supernode.http}')
-    vectors = (ROOT / "Tests/SwarmEngineTests/Resources/protocol.json").read_text()
     for browser in (chromium, firefox):
         page = await browser.page()
         await page.open(f"{supernode.http}healthz")
-        count = await page.evaluate(
-            f"(async () => {{ const url = URL.createObjectURL(new Blob([{json.dumps(source)}], {{ type: 'text/javascript' }}));"
-            f"const {{ check, parse }} = await import(url); return check(parse({json.dumps(vectors)})); }})()"
-        )
-        assert count > 100
+        for checks, answers, call, least in (
+            ("vectors.js", "protocol.json", "const { check, parse } = await import(url); return check(parse(text));", 100),
+            ("lane-vectors.js", "lanes.json", "const { checkLanes } = await import(url); return checkLanes(JSON.parse(text));", 150),
+        ):
+            source = (ROOT / "Web/tests" / checks).read_text().replace('from "../', f'from "{supernode.http}')
+            text = (ROOT / "Tests/SwarmEngineTests/Resources" / answers).read_text()
+            count = await page.evaluate(
+                f"(async () => {{ const url = URL.createObjectURL(new Blob([{json.dumps(source)}], {{ type: 'text/javascript' }}));"
+                f"const text = {json.dumps(text)}; {call} }})()"
+            )
+            assert count > least
         await page.close()

@@ -78,7 +78,7 @@ export class Conversations {
 
   #keepStream({ peer, session: { lanes } }, lane) {
     const { stream, next } = lanes.outbounds[lane];
-    this.#engine.keeping.set(streamKey("out", peer, lane), { stream, nextMessage: lanes.nextMessage, next });
+    this.#engine.keeping.set(streamKey("out", peer, lane), { stream, nextMessage: lanes.nextMessage, next, knowsLanes: lanes.knowsLanes });
   }
 
   /** What waits for a member will not be handed on. @param {Member} member @param {import("../session/outbound.js").Rejection} reason */

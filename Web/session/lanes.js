@@ -12,7 +12,7 @@ const LARGEST_ACKNOWLEDGED = 20 * 1024;
 
 /**
  * What an earlier run kept of a conversation, by lane.
- * @typedef {{outbounds?: Map<number, Outbound>, inbounds?: Map<number, Inbound>, nextMessage?: number}} Kept
+ * @typedef {{outbounds?: Map<number, Outbound>, inbounds?: Map<number, Inbound>, nextMessage?: number, knowsLanes?: boolean}} Kept
  */
 
 export class Lanes {
@@ -23,7 +23,7 @@ export class Lanes {
   /** The next message's number. */
   nextMessage;
   /** Whether the member knows more than lane 0; `null` before it is known. @type {boolean | null} */
-  knowsLanes = null;
+  knowsLanes;
   /** The bytes of incomplete messages in all lanes. */
   incompleteBytes = 0;
   limits;
@@ -32,13 +32,14 @@ export class Lanes {
   #session;
 
   /** @param {import("./session.js").Session} session @param {Kept} kept @param {object} limits */
-  constructor(session, { outbounds = new Map(), inbounds = new Map(), nextMessage = 1 }, limits) {
+  constructor(session, { outbounds = new Map(), inbounds = new Map(), nextMessage = 1, knowsLanes }, limits) {
     this.#session = session;
     this.limits = limits;
     this.#rate = new RateMeter(limits.rateLimit);
     this.outbounds = Array.from({ length: LANES }, (_, lane) => outbounds.get(lane) ?? new Outbound(lane, randomU64()));
     this.inbounds = Array.from({ length: LANES }, (_, lane) => inbounds.get(lane) ?? this.#inbound(lane));
     this.nextMessage = nextMessage;
+    this.knowsLanes = knowsLanes ?? null;
   }
 
   #inbound(lane) {
