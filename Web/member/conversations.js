@@ -2,7 +2,7 @@
 // storage.
 
 import { ExchangeRefusal } from "../session/exchanges.js";
-import { isControl, LANES, PLAIN } from "../session/lane.js";
+import { isControl, LANES } from "../session/lane.js";
 import { SESSION } from "../session/session.js";
 import { gotKey, messageKey, streamKey } from "./keeping.js";
 import { envelopeDatagram } from "./relay-path.js";
@@ -76,9 +76,9 @@ export class Conversations {
     return { number, kept };
   }
 
-  #keepStream({ peer, session: { lanes } }, lane) {
+  #keepStream({ peer, mail: { takesLanes }, session: { lanes } }, lane) {
     const { stream, next } = lanes.outbounds[lane];
-    this.#engine.keeping.set(streamKey("out", peer, lane), { stream, nextMessage: lanes.nextMessage, next, knowsLanes: lanes.knowsLanes });
+    this.#engine.keeping.set(streamKey("out", peer, lane), { stream, nextMessage: lanes.nextMessage, next, knowsLanes: lanes.knowsLanes, takesLanes });
   }
 
   /** What waits for a member will not be handed on. @param {Member} member @param {import("../session/outbound.js").Rejection} reason */
@@ -224,7 +224,7 @@ export class Conversations {
 
   #keepNote({ lane, note }, member) {
     const engine = this.#engine;
-    if (lane === PLAIN) engine.mail.noteStream(member, note.stream, Math.floor(engine.wall()));
+    engine.mail.noteStream(member, note.stream, Math.floor(engine.wall()));
     engine.keeping.set(streamKey("in", member.peer, lane), note);
     engine.keeping.afterwards(() => {
       member.session.lanes.commit(lane, note);

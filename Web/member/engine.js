@@ -64,7 +64,7 @@ export class Engine {
    * @param {boolean} parts.forwards whether it hands on what is for others
    * @param {Set<string>} parts.taken what the application has taken of what is kept, and may be forgotten
    * @param {Set<string>} parts.handedOn what it was handed already, and has yet to take
-   * @param {import("./admission.js").Policy} parts.policy whom and what it takes
+   * @param {import("./admission.js").Policy} [parts.policy] whom and what it takes
    * @param {(event: object) => void} parts.emit
    * @param {(peer: string, event: object) => void} parts.exchanged what happens to requests and byte streams
    */
@@ -72,7 +72,7 @@ export class Engine {
     const engine = new Engine();
     Object.assign(engine, {
       topic: parts.topic, identity: parts.identity, peerID: parts.identity.peer, name: cutName(parts.name),
-      iceServers: parts.iceServers, paths: parts.paths, keepsState: parts.keepsState, policy: parts.policy,
+      iceServers: parts.iceServers, paths: parts.paths, keepsState: parts.keepsState, policy: parts.policy ?? {},
     });
     engine.#emit = parts.emit;
     engine.sessionKey = await SessionKey.generate();

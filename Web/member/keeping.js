@@ -118,8 +118,8 @@ export function restore(records, moment, taken = new Set()) {
     const outbounds = new Map([...streams].map(([lane, stream]) => [lane, restored(lane, stream, messages, moment)]));
     const numbers = [...streams.values()].map(({ nextMessage }) => nextMessage).concat(messages.map(({ number }) => number + 1), 1);
     // What was known of the member holds until its record comes: what is said meanwhile stays in the order of its lane.
-    const knowsLanes = [...streams.values()].some((stream) => stream.knowsLanes) || undefined;
-    sessions.set(peer, { outbounds, inbounds, nextMessage: Math.max(...numbers), knowsLanes });
+    const knows = (what) => [...streams.values()].some((stream) => stream[what]) || undefined;
+    sessions.set(peer, { outbounds, inbounds, nextMessage: Math.max(...numbers), knowsLanes: knows("knowsLanes"), takesLaneMail: knows("takesLanes") });
   }
   return { sessions, got };
 }

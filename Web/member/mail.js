@@ -1,12 +1,15 @@
 // Mail: what waits for a member that is away is also left for it in the graph, sealed to its prekeys, and it gets it when it
 // returns, though the sender may be gone by then (docs/protocol.md, "Mail").
 
-import { base64url, compare, fromBase64url, join, Refusal, Writer } from "../base/bytes.js";
+import { base64url, compare, fromBase64url, join, Refusal } from "../base/bytes.js";
 import { StateClock } from "../gun/graph.js";
 import { peerBytes, verifies } from "../sealing/keys.js";
 import { openItem, prekeyOf, prekeysSigned, sealItem } from "../sealing/mail.js";
-import { DATA_OVERHEAD, parsePacket, prekeysBody, writeFrame } from "../session/frame.js";
+import { parsePacket, prekeysBody } from "../session/frame.js";
 import { PLAIN } from "../session/lane.js";
+import {
+  acknowledgementPacket, framesOfMail, hasMail, isDurable, leftAsMail, mailPacket, supersededStreams, takesMail,
+} from "../session/mail.js";
 import { SESSION } from "../session/session.js";
 import { STATE_LAG } from "./member.js";
 import { HeldPrekeys, MAIL_LIFETIME, ONE_TIME, OwnPrekeys } from "./prekeys.js";
@@ -23,7 +26,7 @@ const MOST_WAITING = 65_536;
 /** How many members keep the mail of one, and of how many it is thought. */
 const KEEPERS = 3;
 const MOST_RECIPIENTS = 128;
-const MOST_STREAMS = 32;
+const MOST_STREAMS = 64;
 
 const weekOf = (wall) => Math.floor(wall / WEEK);
 const itemKey = (tag, number) => `${tag}/${String(number).padStart(8, "0")}`;
@@ -35,10 +38,14 @@ export class MemberMail {
   /** When what there is to say is left. */
   dueAt = Infinity;
   isLeaving = false;
-  /** Where what was left ends in what we have to say. @type {{stream: bigint, next: number}} */
-  cursor = { stream: 0n, next: 0 };
-  /** The same for what a relay has acknowledged: what a later run may rely on. */
-  storedTo = { stream: 0n, next: 0 };
+  /** It takes mail of every lane, with deadlines: so said its last record. */
+  takesLanes = false;
+  /** Where what was left ends in what we have to say. @type {import("../session/mail.js").MailCursors} */
+  cursors = new Map();
+  /** The same for what a relay has acknowledged: what a later run may rely on. @type {import("../session/mail.js").MailCursors} */
+  storedTo = new Map();
+  /** The lanes of which it is told that we know the outcomes it has told us. @type {Set<number>} */
+  confirming = new Set();
   /** The week that numbers count in, and the next of them. */
   week = 0;
   nextNumber = 0;
@@ -81,7 +88,7 @@ export class Mail {
     const of = (kind) => new Map([...records].filter(([name]) => name.startsWith(`${kind}/`)).map(([name, value]) => [name.slice(kind.length + 1), value]));
     this.#own = new OwnPrekeys(engine.keeping, of("prekey"));
     for (const [peer, record] of of("held")) this.#with(peer, (mail) => (mail.held = new HeldPrekeys(record)));
-    for (const [peer, record] of of("mailed")) this.#with(peer, (mail) => Object.assign(mail, { ...record, storedTo: record.cursor }));
+    for (const [peer, record] of of("mailed")) this.#with(peer, (mail) => takeUp(mail, record));
     for (const [peer, record] of of("since")) this.#with(peer, (mail) => (mail.since = new Map(record)));
   }
 
@@ -112,6 +119,7 @@ export class Mail {
     if (session.isUp) {
       if (mail.absentSince !== null) {
         Object.assign(mail, { absentSince: null, dueAt: Infinity, acknowledgeAt: Infinity, leftBytes: 0, underWay: [], stockAt: now });
+        mail.confirming.clear();
       }
       return this.#sayStock(member, now);
     }
@@ -143,41 +151,37 @@ export class Mail {
 
   // Leaving.
 
-  #start({ session: { outbound }, mail: { cursor } }) {
-    return cursor.stream === outbound.stream ? Math.max(cursor.next, outbound.base) : outbound.base;
-  }
-
   /** When what there is to say is to be left, if it can be. */
   #leavingAt(member, now) {
     const { mail, session, blocked } = member;
     if (mail.isLeaving || mail.held.isEmpty || !this.#engine.admission.isWelcome(member) || blocked.has("relay") || mail.leftBytes >= LARGEST_BACKLOG) return Infinity;
-    if (!session.outbound.fragment(this.#start(member)) || !this.#engine.gun.isConnected) return Infinity;
+    if (!hasMail(session.lanes, mail.cursors, mail.takesLanes) || !this.#engine.gun.isConnected) return Infinity;
     return Math.max(mail.absentSince + ABSENCE, mail.dueAt === Infinity ? now + GATHERING : mail.dueAt);
   }
 
   #leave(member) {
-    const { mail, session } = member;
+    const { mail } = member;
     mail.dueAt = Infinity;
     mail.isLeaving = true;
-    const leaving = this.#leaveAll(member, session.outbound).catch((error) => this.#engine.refuse(error));
+    const leaving = this.#leaveAll(member).catch((error) => this.#engine.refuse(error));
     leaving.finally(() => ((mail.isLeaving = false), this.#engine.poke()));
   }
 
-  async #leaveAll(member, outbound) {
+  async #leaveAll(member) {
     const engine = this.#engine;
-    const { mail, peer } = member;
+    const { mail, peer, session } = member;
     const week = weekOf(engine.wall());
     if (mail.week !== week) Object.assign(mail, { week, nextNumber: 0 });
     const [soul, tag] = [await engine.topic.mailSoul(peer, week), await engine.presence.tag()];
-    let next = this.#start(member);
+    const wall = (moment) => engine.wall() + (moment - engine.now());
     while (mail.leftBytes < LARGEST_BACKLOG && mail.absentSince !== null) {
-      const { packet, end, messages } = packetFrom(outbound, next);
-      const prekey = end > next ? mail.held.take(engine.wall()) : null;
+      const made = mailPacket(session.lanes, mail.cursors, SESSION.largestPacket, mail.takesLanes, wall);
+      const prekey = made && mail.held.take(engine.wall());
       if (!prekey) break;
+      const { packet, end, messages } = made;
       const number = mail.nextNumber;
       mail.nextNumber += 1;
       mail.leftBytes += packet.length;
-      next = end;
       const item = await sealItem({ sender: engine.peerID, recipient: peer, timestamp: engine.wall(), packet }, engine.identity, prekey, engine.topic);
       // A number or a key that is used twice would lose what was left under it first: so that is kept before.
       this.#keepMailed(member);
@@ -185,10 +189,9 @@ export class Mail {
       await new Promise((done) => engine.keeping.afterwards(done));
       if (mail.absentSince === null) break;
       const key = itemKey(tag, number);
-      mail.underWay.push({ soul, key, messages, end: { stream: outbound.stream, next: end }, isStored: false });
-      mail.cursor = { stream: outbound.stream, next: end };
-      // It has left: whether it expires is for its reader to say.
-      outbound.markSent(end);
+      mail.underWay.push({ soul, key, messages, end, isStored: false });
+      mail.cursors = end;
+      leftAsMail(session.lanes, end);
       this.#put(soul, key, item);
     }
   }
@@ -200,7 +203,7 @@ export class Mail {
 
   /** What no relay has acknowledged a later run leaves again, under other numbers. */
   #keepMailed({ peer, mail: { storedTo, week, nextNumber } }) {
-    this.#engine.keeping.set(`mailed/${peer}`, { cursor: storedTo, week, nextNumber });
+    this.#engine.keeping.set(`mailed/${peer}`, { cursors: storedTo, week, nextNumber });
   }
 
   /** A relay has a put: the messages of which it has everything are stored. */
@@ -219,15 +222,15 @@ export class Mail {
     }
   }
 
-  /** Tells a sender that is away how far its mail has come. */
+  /** Tells a sender that is away how far its mail has come, and that we know what became of ours. */
   #leaveAcknowledgement(member) {
     const engine = this.#engine;
     const { mail, session, peer } = member;
     mail.acknowledgeAt = Infinity;
     const prekey = mail.held.reusable(engine.wall());
-    const acknowledgement = session.inbound.acknowledgement(false);
-    if (!prekey || !acknowledgement || !engine.gun.isConnected) return;
-    const packet = writeFrame(new Writer(), acknowledgement).bytes;
+    const packet = acknowledgementPacket(session.lanes, mail.confirming, SESSION.largestPacket, mail.takesLanes);
+    mail.confirming.clear();
+    if (!prekey || !packet || !engine.gun.isConnected) return;
     engine.inTurn(member, async () => {
       const [soul, tag] = [await engine.topic.mailSoul(peer, weekOf(engine.wall())), await engine.presence.tag()];
       this.#put(soul, `${tag}/ack`, await sealItem({ sender: engine.peerID, recipient: peer, timestamp: engine.wall(), packet }, engine.identity, prekey, engine.topic));
@@ -284,17 +287,17 @@ export class Mail {
       const item = await this.#open(sealed);
       const member = engine.member(item.sender);
       if (!member) return false;
-      const frames = parsePacket(item.packet).filter(({ type, lane }) => (type === "data" || type === "acknowledgement") && lane === PLAIN);
-      const { inbound } = member.session;
-      const [first] = frames.filter(({ type }) => type === "data");
-      if (first && inbound.stream !== null && first.stream !== inbound.stream) {
+      const frames = framesOfMail(parsePacket(item.packet), engine.wall());
+      const { lanes } = member.session;
+      for (const stream of supersededStreams(lanes, frames)) {
         // What was sent before the sender began anew is void: it would come after what follows it.
-        if (item.timestamp <= (member.mail.since.get(inbound.stream) ?? -Infinity)) throw new Refusal("replayed");
+        if (item.timestamp <= (member.mail.since.get(stream) ?? -Infinity)) throw new Refusal("replayed");
       }
-      const isKnown = first?.stream === inbound.stream && first.base <= inbound.expected;
-      if (first && first.sequence > (isKnown ? inbound.expected : first.base)) return false;
-      member.mail.unsettled.push({ soul, key, state: entry.state, prekey: prekeyOf(sealed), frames });
+      if (!takesMail(lanes, frames)) return false;
+      const parts = frames.map((frame) => (frame.type === "data" ? { ...frame, payload: null } : frame));
+      member.mail.unsettled.push({ soul, key, state: entry.state, prekey: prekeyOf(sealed), frames: parts });
       for (const { stream } of frames.filter(({ type }) => type === "data")) this.noteStream(member, stream, item.timestamp);
+      this.#confirm(frames, member);
       member.session.receiveMail(frames, engine.now());
       engine.pump(member);
       this.settle(member);
@@ -311,12 +314,25 @@ export class Mail {
     try {
       const item = await this.#open(fromBase64url(entry.value));
       const member = this.#engine.members.get(item.sender);
-      member?.session.receiveMail(parsePacket(item.packet).filter(({ type, lane }) => type === "acknowledgement" && lane === PLAIN), this.#engine.now());
-      if (member) this.#engine.pump(member);
+      const frames = framesOfMail(parsePacket(item.packet), this.#engine.wall()).filter(({ type }) => type !== "data");
+      if (member) {
+        this.#confirm(frames, member);
+        member.session.receiveMail(frames, this.#engine.now());
+        this.#engine.pump(member);
+      }
     } catch (error) {
       this.#engine.refuse(error);
     }
     this.#clear(soul, key, entry.state);
+  }
+
+  /** Outcomes that it has told us, a member is told that we know, by mail if it is away: it repeats them until then. */
+  #confirm(frames, { mail, session }) {
+    for (const frame of frames) {
+      if (frame.type !== "acknowledgement" || !frame.outcomes.length) continue;
+      mail.confirming.add(frame.lane);
+      if (!session.isUp) mail.acknowledgeAt = this.#engine.now() + ACKNOWLEDGEMENT_DELAY;
+    }
   }
 
   async #open(sealed) {
@@ -346,9 +362,8 @@ export class Mail {
   /** What has been noted for good is removed, and the keys that opened it are destroyed. */
   settle(member) {
     const { mail, session } = member;
-    const isDurable = ({ type, stream, sequence }) => type !== "data" || stream !== session.inbound.stream || sequence < session.inbound.committed;
     mail.unsettled = mail.unsettled.filter(({ soul, key, state, prekey, frames }) => {
-      if (!frames.every(isDurable)) return true;
+      if (!isDurable(session.lanes, frames)) return true;
       this.#own.used(prekey);
       this.#clear(soul, key, state);
       if (!session.isUp) mail.acknowledgeAt = this.#engine.now() + ACKNOWLEDGEMENT_DELAY;
@@ -438,17 +453,8 @@ export class Mail {
   }
 }
 
-/** What begins there in what we have to say, as one packet. */
-function packetFrom(outbound, next) {
-  const packet = new Writer();
-  const messages = [];
-  let end = next;
-  let size = 0;
-  for (let fragment; (fragment = outbound.fragment(end)); end += 1) {
-    size += DATA_OVERHEAD + fragment.payload.length;
-    if (end > next && size > SESSION.largestPacket) break;
-    writeFrame(packet, fragment);
-    if (fragment.flags & 2) messages.push(fragment.message);
-  }
-  return { packet: packet.bytes, end, messages };
+/** Takes up what an earlier run left; one that knew the first lane only has one cursor. */
+function takeUp(mail, { cursors, cursor, week, nextNumber }) {
+  const storedTo = cursors ?? new Map(cursor ? [[PLAIN, cursor]] : []);
+  Object.assign(mail, { storedTo, cursors: new Map(storedTo), week, nextNumber });
 }

@@ -90,6 +90,7 @@ export class Member {
     this.prefix = prefixOf(peer);
     this.heardOfAt = now;
     this.mail = new MemberMail(now);
+    this.mail.takesLanes = kept?.takesLaneMail ?? false;
     this.session = new Session(kept, limits);
     this.negotiation = new Negotiation(isLower(ownID, peer), now);
   }

@@ -77,7 +77,7 @@ export class Presence {
     this.#lastTimestamp = Math.max(this.#lastTimestamp + 1, Math.floor(engine.wall()));
     const record = {
       peer: engine.peerID, sessionKey: engine.sessionKey.point, timestamp: this.#lastTimestamp, isLeaving, name: engine.name,
-      knowsLanes: true, keepsState: engine.keepsState,
+      knowsLanes: true, keepsState: engine.keepsState, takesLaneMail: true,
     };
     return sealPresence(record, engine.identity, engine.topic);
   }

@@ -28,6 +28,7 @@ export class Runs {
     member.cipher = cipher;
     this.#noteKeys(member);
     member.session.setKnowsLanes(member.presence.knowsLanes);
+    member.mail.takesLanes = member.presence.takesLaneMail;
     member.refusedUs = null;
     if (!member.refusal) this.begin(member);
   }

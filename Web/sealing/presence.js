@@ -15,6 +15,7 @@ const SIGNATURE_BYTES = 64;
  * @property {boolean} isLeaving
  * @property {boolean} [knowsLanes]
  * @property {boolean} [keepsState] it keeps its state, and takes mail
+ * @property {boolean} [takesLaneMail] what mail it takes may be of every lane, and have deadlines
  * @property {string} name
  */
 
@@ -32,7 +33,7 @@ export function cutName(name) {
 export async function sealPresence(record, identity, topic) {
   const name = utf8(cutName(record.name));
   const body = new Writer().u8(1).append(peerBytes(record.peer)).append(record.sessionKey).u64(Math.floor(record.timestamp))
-    .u8((record.isLeaving ? 1 : 0) | (record.knowsLanes ? 2 : 0) | (record.keepsState ? 4 : 0)).u8(name.length).append(name).bytes;
+    .u8((record.isLeaving ? 1 : 0) | (record.knowsLanes ? 2 : 0) | (record.keepsState ? 4 : 0) | (record.takesLaneMail ? 8 : 0)).u8(name.length).append(name).bytes;
   const signature = await identity.sign(join(label("presence"), topic.id, body));
   return topic.seal(join(body, signature), "presence");
 }
@@ -53,6 +54,7 @@ export async function openPresence(sealed, topic) {
   const signed = join(label("presence"), topic.id, plaintext.subarray(0, -SIGNATURE_BYTES));
   if (!(await verifies(peer, signature, signed))) throw new Refusal("forged");
   return {
-    peer, sessionKey, timestamp, isLeaving: (flags & 1) !== 0, knowsLanes: (flags & 2) !== 0, keepsState: (flags & 4) !== 0, name: text(name),
+    peer, sessionKey, timestamp, isLeaving: (flags & 1) !== 0, knowsLanes: (flags & 2) !== 0, keepsState: (flags & 4) !== 0,
+    takesLaneMail: (flags & 8) !== 0, name: text(name),
   };
 }

@@ -85,7 +85,10 @@ export const Outcome = Object.freeze({ withdrawn: 1, refused: 2, tooLarge: 3 });
  *
  * @typedef {{type: "stock", lastResort: number, oneTime: number}} Stock how many prekeys of the receiver the sender holds
  *
- * @typedef {Prekeys | Stock | Rekeying | DataFrame | Acknowledgement | Confirmed | Piece | Credit | Refused | {type: "ping" | "pong", id: bigint} | {type: "bye"} | Neighbours | Carried} Frame
+ * @typedef {{type: "deadline", message: number, at: number}} Deadline when a message that follows in an item of mail is no longer of use, in
+ *   milliseconds since 1970 by the sender's clock
+ *
+ * @typedef {Prekeys | Stock | Deadline | Rekeying | DataFrame | Acknowledgement | Confirmed | Piece | Credit | Refused | {type: "ping" | "pong", id: bigint} | {type: "bye"} | Neighbours | Carried} Frame
  */
 
 /** Appends a frame to a packet. @param {Writer} packet @param {Frame} frame */
@@ -133,6 +136,8 @@ export function writeFrame(packet, frame) {
     }
     case "stock":
       return packet.u8(24).u32(6).u32(frame.lastResort).u16(frame.oneTime);
+    case "deadline":
+      return packet.u8(25).u32(16).u64(frame.message).u64(frame.at);
     default:
       throw new TypeError(`no frame is of type ${frame.type}`);
   }
@@ -156,7 +161,7 @@ function writeAcknowledgement(packet, frame) {
 export const acknowledgementSize = ({ outcomes, bitmap }) =>
   FRAME_OVERHEAD + 29 + 9 * Math.min(outcomes.length, MOST_OUTCOMES) + bitmap.length;
 
-/** Whether an acknowledgement says of a fragment that it is handed on and noted. @param {Acknowledgement} frame @param {number} sequence */
+/** Whether an acknowledgement says of a fragment that it is handed on and noted. @param {{durable: number, bitmap: Uint8Array}} frame @param {number} sequence */
 export function covers({ durable, bitmap }, sequence) {
   if (sequence < durable) return true;
   const bit = sequence - durable;
@@ -243,6 +248,8 @@ function parseBody(type, body) {
     }
     case 24:
       return { type: "stock", lastResort: body.u32(), oneTime: body.u16() };
+    case 25:
+      return { type: "deadline", message: body.count(), at: body.count() };
     default:
       return null;
   }

@@ -1,7 +1,7 @@
 // What has come from another member in one lane: puts messages together and hands each on once, in order or as they are whole.
 
 import { join, Writer } from "../base/bytes.js";
-import { FARTHEST, Flag, Outcome } from "./frame.js";
+import { covers, FARTHEST, Flag, Outcome } from "./frame.js";
 import { isOrdered, windowOf } from "./lane.js";
 
 /** With so many outcomes that the writer has not confirmed nothing more is taken. */
@@ -67,11 +67,6 @@ export class Inbound {
     while (this.#handed.has(this.expected)) this.expected += 1;
   }
 
-  /** Everything before this has been handed on and noted durably. */
-  get committed() {
-    return this.note.next;
-  }
-
   /** The bytes of messages that are not whole. */
   get heldBytes() {
     return this.#earlyBytes + (this.#assembly?.length ?? 0);
@@ -89,6 +84,35 @@ export class Inbound {
     this.confirm(frame.base);
     if (frame.sequence < this.expected || frame.sequence - this.expected >= windowOf(this.lane)) return [];
     return isOrdered(this.lane) ? this.#receiveInOrder(frame, budget) : this.#receiveInAnyOrder(frame, budget);
+  }
+
+  /** The writer has to confirm outcomes before more is taken. */
+  get #isFull() {
+    return this.#outcomes.length >= MOST_OUTCOMES;
+  }
+
+  /**
+   * Whether fragments that come one after the other, as mail brings them, are all of use now, or have been before.
+   * @param {import("./frame.js").DataFrame[]} frames
+   */
+  takes(frames) {
+    const [first] = frames;
+    if (!first) return true;
+    if (this.#isFull) return false;
+    const isKnown = first.stream === this.stream && first.base <= this.expected;
+    let next = isKnown ? this.expected : first.base;
+    for (const { sequence } of frames) {
+      if (sequence < next) continue;
+      if (sequence - next >= (isOrdered(this.lane) ? 1 : windowOf(this.lane))) return false;
+      if (sequence === next) next += 1;
+      while (isKnown && (this.#early.has(next) || this.#handed.has(next))) next += 1;
+    }
+    return true;
+  }
+
+  /** Whether a fragment is noted for good, or of a stream that is over. @param {import("./frame.js").DataFrame} frame */
+  isDurable({ stream, sequence }) {
+    return stream !== this.stream || covers({ durable: this.note.next, bitmap: this.note.beyond }, sequence);
   }
 
   /** The writer knows the outcomes of all before `base`. */
@@ -155,8 +179,7 @@ export class Inbound {
    * @returns {import("./frame.js").Acknowledgement | null}
    */
   acknowledgement(isPaused, knowsLanes = true) {
-    const isFull = isPaused || this.#outcomes.length >= MOST_OUTCOMES;
-    return this.#acknowledgement(this.note, isFull ? 0 : windowOf(this.lane), knowsLanes);
+    return this.#acknowledgement(this.note, isPaused || this.#isFull ? 0 : windowOf(this.lane), knowsLanes);
   }
 
   /** As {@link acknowledgement}, of all that was handed on, noted or not. */

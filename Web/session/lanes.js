@@ -12,7 +12,8 @@ const LARGEST_ACKNOWLEDGED = 20 * 1024;
 
 /**
  * What an earlier run kept of a conversation, by lane.
- * @typedef {{outbounds?: Map<number, Outbound>, inbounds?: Map<number, Inbound>, nextMessage?: number, knowsLanes?: boolean}} Kept
+ * @typedef {{outbounds?: Map<number, Outbound>, inbounds?: Map<number, Inbound>, nextMessage?: number, knowsLanes?: boolean,
+ *   takesLaneMail?: boolean}} Kept
  */
 
 export class Lanes {
@@ -137,6 +138,11 @@ export class Lanes {
     }
     for (const message of messages) this.#tell({ type: "message", lane, stream: inbound.stream, path, ...message });
     if (this.#rate.count(messages.length, frame.payload.length, now)) this.acknowledgeAll();
+  }
+
+  /** The member knows the outcomes that we told it of. @param {import("./frame.js").Confirmed} frame */
+  confirm({ lane, stream, base }) {
+    if (this.inbounds[lane].stream === stream) this.inbounds[lane].confirm(base);
   }
 
   /** The application refused a message that was told of: its writer learns so. @param {{lane: number, number: number, last: number}} message */

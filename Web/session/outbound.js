@@ -22,6 +22,7 @@ const NOTHING = new Uint8Array();
  * @property {number} size its bytes
  * @property {boolean} isSettled the application knows what became of it
  * @property {boolean} isWithdrawn
+ * @property {number} deadline `Infinity` for none
  * @property {boolean} isOver the reader is through with it, though not with all before it
  */
 
@@ -88,7 +89,7 @@ export class Outbound {
       at = end;
     } while (at < content.length);
     if (deadline < Infinity) this.#deadlines.add(number, deadline);
-    return this.#finish(number, first, content.length, isHeld);
+    return Object.assign(this.#finish(number, first, content.length, isHeld), { deadline });
   }
 
   /** Takes up a message of an earlier run that was withdrawn then. @param {number} number @param {number} count of fragments */
@@ -112,7 +113,7 @@ export class Outbound {
   }
 
   #finish(number, first, size, isHeld) {
-    const entry = { number, first, last: this.next - 1, size, isSettled: false, isWithdrawn: false, isOver: false };
+    const entry = { number, first, last: this.next - 1, size, deadline: Infinity, isSettled: false, isWithdrawn: false, isOver: false };
     this.#entries.push(entry);
     this.nextMessage = number + 1;
     this.bytes += size;
@@ -150,6 +151,25 @@ export class Outbound {
   /** The bytes that a fragment takes in a packet. @param {number} sequence */
   sizeOf(sequence) {
     return DATA_OVERHEAD + this.#fragments[sequence - this.base].payload.length;
+  }
+
+  /**
+   * The number of the first fragment from there on that can be left as mail.
+   * @param {number} start @param {boolean} knowsDeadlines the reader does; else nothing is left beyond a message that may yet expire
+   * @returns {number | null}
+   */
+  nextInMail(start, knowsDeadlines) {
+    let sequence = Math.max(start, this.base);
+    while (sequence < this.released && this.#fragments[sequence - this.base].flags & DROPPED) sequence += 1;
+    if (sequence >= this.released) return null;
+    const entry = knowsDeadlines ? undefined : this.#entry(this.#fragments[sequence - this.base].message);
+    return entry && entry.deadline < Infinity && !entry.isWithdrawn && entry.first >= this.sentBefore ? null : sequence;
+  }
+
+  /** When a message that is not withdrawn is no longer of use. @param {number} number */
+  deadlineOf(number) {
+    const entry = this.#entry(number);
+    return !entry || entry.isWithdrawn ? Infinity : entry.deadline;
   }
 
   /** A fragment has gone by a path. */

@@ -211,6 +211,7 @@ export class Session {
     for (const frame of frames) {
       if (frame.type === "data") this.lanes.receive(frame, "relay", now);
       else if (frame.type === "acknowledgement") this.lanes.acknowledge(frame);
+      else if (frame.type === "confirmed") this.lanes.confirm(frame);
     }
   }
 
@@ -347,11 +348,9 @@ export class Session {
       case "acknowledgement":
         if (this.lanes.acknowledge(frame)) this.#noteProgress(carrier, now);
         break;
-      case "confirmed": {
-        const inbound = this.lanes.inbounds[frame.lane];
-        if (inbound.stream === frame.stream) inbound.confirm(frame.base);
+      case "confirmed":
+        this.lanes.confirm(frame);
         break;
-      }
       case "bytes":
         if (this.exchanges.receive(frame)) this.due.addStream(frame.id, carrier, now + this.#acknowledgementDelay(carrier));
         break;

@@ -16,7 +16,8 @@ function equal(a, b, what) {
 const packetOf = (...frames) => hexadecimal(frames.reduce((writer, frame) => writeFrame(writer, frame), new Writer()).bytes);
 const content = (count) => Uint8Array.from({ length: count }, (_, index) => index * 7);
 
-const describedFrame = (frame) => {
+/** A frame of a conversation as the vectors tell it. @param {import("../session/frame.js").Frame} frame */
+export const describedFrame = (frame) => {
   switch (frame.type) {
     case "data":
       return `${frame.lane ? `lane ${frame.lane} ` : ""}data ${frame.stream} ${frame.sequence} ${frame.base} ${frame.message} ${frame.flags} ${hexadecimal(frame.payload)}`;

@@ -82,3 +82,27 @@ test("a member without storage of its own gives no prekeys", async (t) => {
   await pause(500);
   assert.equal((await store.read()).get(`held/${bob.peerID}`), undefined);
 });
+
+test("mail has every lane, and what is over when it is read is told as expired", async (t) => {
+  const { relay, join, alice, bob } = await pairThatHasMet(t);
+  const id = bob.peerID;
+  await bob.leave();
+  await until(() => !alice.peers.length, "that bob is away");
+  await alice.send(id, "urgent", { priority: "urgent" });
+  await alice.send(id, "in time", { priority: "low", ordered: false, deadline: Date.now() + 60_000 });
+  const over = await alice.send(id, "over", { priority: "high", deadline: Date.now() + 5_000 });
+  await alice.send(id, "plain");
+  await until(() => alice.told.filter(({ type }) => type === "stored").length === 4, "that a relay has all four");
+  assert.equal(over.knownOutcome, null);
+  await alice.leave();
+  await pause(5_100);
+  const again = await join("bob");
+  await until(() => again.heard.length === 3, "the mail");
+  const acknowledged = ([, node]) => [...node].some(([key, { value }]) => key.endsWith("/ack") && value !== null);
+  await until(() => [...relay.nodes].some(acknowledged), "the acknowledgement");
+  assert.deepEqual([...again.heard].sort(), ["in time", "plain", "urgent"]);
+  await again.leave();
+  const later = await join("alice");
+  await until(() => later.told.filter(({ type }) => type === "delivered").length === 3, "that three were delivered");
+  assert.deepEqual(later.told.filter(({ type }) => type === "expired").map(({ sequence }) => sequence), [over.number]);
+});

@@ -8,8 +8,10 @@ import { openPresence, sealPresence } from "../sealing/presence.js";
 import { exchanged } from "../sealing/session-cipher.js";
 import { Kind, openOpenOffer, openSignal, parseTrackerText, sealOpenOffer, sealSignal, trackerText } from "../sealing/signal.js";
 import { infoHashOfName, Topic } from "../sealing/topic.js";
+import { framesOfMail } from "../session/mail.js";
 import { parsePacket, prekeysBody, writeFrame } from "../session/frame.js";
 import { Writer } from "../base/bytes.js";
+import { describedFrame } from "./lane-vectors.js";
 
 function equal(a, b, what) {
   if (a !== b) throw new Error(`${what}: ${a} is not ${b}`);
@@ -37,9 +39,11 @@ async function keys({ pub, priv, sessionPrivate, sessionPublic }) {
 const described = (frame) => {
   switch (frame.type) {
     case "data":
-      return `data ${frame.stream} ${frame.sequence} ${frame.base} ${frame.message} ${frame.flags} ${hexadecimal(frame.payload)}`;
     case "acknowledgement":
-      return `acknowledgement ${frame.stream} ${frame.received} ${frame.durable} ${frame.window}`;
+    case "confirmed":
+      return describedFrame(frame);
+    case "deadline":
+      return `deadline ${frame.message} ${frame.at}`;
     case "bye":
       return "bye";
     case "neighbours":
@@ -85,7 +89,7 @@ export async function check(vectors) {
   const topic = await Topic.of(fromHexadecimal(vectors.topics[0].infoHash));
   for (const vector of vectors.presences) {
     const record = await openPresence(fromHexadecimal(vector.sealed), topic);
-    for (const field of ["peer", "timestamp", "isLeaving", "name"]) is(record[field], vector[field], `presence ${field}`);
+    for (const field of ["peer", "timestamp", "isLeaving", "knowsLanes", "keepsState", "takesLaneMail", "name"]) is(record[field], vector[field], `presence ${field}`);
   }
   const own = { peer: alice.identity.peer, sessionKey: alice.session.point, timestamp: 5, isLeaving: false, name: "Ünal" };
   is((await openPresence(await sealPresence(own, alice.identity, topic), topic)).name, "Ünal", "our own presence");
@@ -190,6 +194,12 @@ async function checkMail(vector, { alice, bob }, topic) {
   const ours = await sealItem(item, alice.identity, { id: vector.prekey, key: own.point }, topic);
   equal(hexadecimal((await openItem(ours, own, topic)).packet), vector.packet, "an item of our own");
   await refused(() => openItem(sealed, bob.session, topic), "notForUs", "an item for another key");
+  // Of several lanes, with deadlines: what is taken depends on the time.
+  const frames = parsePacket(fromHexadecimal(vector.lanes.packet));
+  equal(frames.map(described).join("\n"), vector.lanes.frames.join("\n"), "mail of several lanes");
+  for (const { time, taken } of vector.lanes.readings) {
+    equal(framesOfMail(frames, Number(time)).map(described).join("\n"), taken.join("\n"), `mail of several lanes at ${time}`);
+  }
   const [frame] = parsePacket(fromHexadecimal(vector.bundle));
   equal(frame.lastResort.id, vector.prekey, "last resort");
   const signed = prekeysSigned(bob.identity.peer, alice.identity.peer, prekeysBody(frame), topic);
@@ -198,7 +208,7 @@ async function checkMail(vector, { alice, bob }, topic) {
   const writer = new Writer();
   writeFrame(writer, frame);
   equal(hexadecimal(writer.bytes), vector.bundle, "packet of prekeys");
-  return 11;
+  return 12 + vector.lanes.readings.length;
 }
 
 /** The vectors' numbers go beyond 2^53: those stay texts. @param {string} json */
