@@ -187,42 +187,45 @@ static const uint8_t file_60[] = {
 #embed "../../Web/session/lanes.js"
 };
 static const uint8_t file_61[] = {
-#embed "../../Web/session/outbound.js"
+#embed "../../Web/session/mail.js"
 };
 static const uint8_t file_62[] = {
-#embed "../../Web/session/path-state.js"
+#embed "../../Web/session/outbound.js"
 };
 static const uint8_t file_63[] = {
-#embed "../../Web/session/rate.js"
+#embed "../../Web/session/path-state.js"
 };
 static const uint8_t file_64[] = {
-#embed "../../Web/session/requests.js"
+#embed "../../Web/session/rate.js"
 };
 static const uint8_t file_65[] = {
-#embed "../../Web/session/scheduler.js"
+#embed "../../Web/session/requests.js"
 };
 static const uint8_t file_66[] = {
-#embed "../../Web/session/session.js"
+#embed "../../Web/session/scheduler.js"
 };
 static const uint8_t file_67[] = {
-#embed "../../Web/signaling/connection.js"
+#embed "../../Web/session/session.js"
 };
 static const uint8_t file_68[] = {
-#embed "../../Web/signaling/negotiation.js"
+#embed "../../Web/signaling/connection.js"
 };
 static const uint8_t file_69[] = {
-#embed "../../Web/storage/slot.js"
+#embed "../../Web/signaling/negotiation.js"
 };
 static const uint8_t file_70[] = {
-#embed "../../Web/storage/store.js"
+#embed "../../Web/storage/slot.js"
 };
 static const uint8_t file_71[] = {
-#embed "../../Web/streams.js"
+#embed "../../Web/storage/store.js"
 };
 static const uint8_t file_72[] = {
-#embed "../../Web/swarm-space.js"
+#embed "../../Web/streams.js"
 };
 static const uint8_t file_73[] = {
+#embed "../../Web/swarm-space.js"
+};
+static const uint8_t file_74[] = {
 #embed "../../Web/tracker/client.js"
 };
 
@@ -288,19 +291,20 @@ static const struct web_file files[] = {
     {"/session/inbound.js", file_58, sizeof file_58},
     {"/session/lane.js", file_59, sizeof file_59},
     {"/session/lanes.js", file_60, sizeof file_60},
-    {"/session/outbound.js", file_61, sizeof file_61},
-    {"/session/path-state.js", file_62, sizeof file_62},
-    {"/session/rate.js", file_63, sizeof file_63},
-    {"/session/requests.js", file_64, sizeof file_64},
-    {"/session/scheduler.js", file_65, sizeof file_65},
-    {"/session/session.js", file_66, sizeof file_66},
-    {"/signaling/connection.js", file_67, sizeof file_67},
-    {"/signaling/negotiation.js", file_68, sizeof file_68},
-    {"/storage/slot.js", file_69, sizeof file_69},
-    {"/storage/store.js", file_70, sizeof file_70},
-    {"/streams.js", file_71, sizeof file_71},
-    {"/swarm-space.js", file_72, sizeof file_72},
-    {"/tracker/client.js", file_73, sizeof file_73},
+    {"/session/mail.js", file_61, sizeof file_61},
+    {"/session/outbound.js", file_62, sizeof file_62},
+    {"/session/path-state.js", file_63, sizeof file_63},
+    {"/session/rate.js", file_64, sizeof file_64},
+    {"/session/requests.js", file_65, sizeof file_65},
+    {"/session/scheduler.js", file_66, sizeof file_66},
+    {"/session/session.js", file_67, sizeof file_67},
+    {"/signaling/connection.js", file_68, sizeof file_68},
+    {"/signaling/negotiation.js", file_69, sizeof file_69},
+    {"/storage/slot.js", file_70, sizeof file_70},
+    {"/storage/store.js", file_71, sizeof file_71},
+    {"/streams.js", file_72, sizeof file_72},
+    {"/swarm-space.js", file_73, sizeof file_73},
+    {"/tracker/client.js", file_74, sizeof file_74},
 };
 
 size_t web_file_count(void) { return sizeof files / sizeof files[0]; }

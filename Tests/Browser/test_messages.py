@@ -52,13 +52,13 @@ async def test_what_is_urgent_overtakes_a_large_message(chromium, make_tab: Make
     # From the browser: the large one is larger than what a browser took before it knew lanes.
     await run(
         tab,
-        f"const sent = [swarm.send({to}, numbered(8 << 20), {{ priority: 'low' }}), swarm.send({to}, 'now', {{ priority: 'urgent' }})];"
+        f"const sent = [swarm.send({to}, numbered(3 << 20), {{ priority: 'low' }}), swarm.send({to}, 'now', {{ priority: 'urgent' }})];"
         "for (const receipt of await Promise.all(sent)) receipt.outcome().then((outcome) => say({ event: 'outcome', number: receipt.number, outcome }));",
     )
     outcomes = await tab.log.first(2, 0, lambda e: e.get("event") == "outcome", 60, "both outcomes")
     assert [event["outcome"] for event in outcomes] == ["delivered", "delivered"]
     assert [event["number"] for event in outcomes] == [2, 1], "the urgent one is there first"
-    came = native.log.matching("message", **{"from": tab.id})
+    came = await native.log.first(2, 0, lambda e: e.get("event") == "message" and e.get("from") == tab.id, 30, "both messages")
     assert [event.get("text") for event in came] == ["now", None]
     # And to it.
     large = "x" * (4 << 20)
