@@ -34,7 +34,8 @@ import Testing
                 Acknowledgement(
                     stream: 9, received: 8, durable: 7, window: 6, outcomes: [.init(sequence: 0, message: 3, code: 2)])),
             .acknowledgement(
-                Acknowledgement(lane: Lane(messages: .urgent, isOrdered: true), stream: 2, received: 1, durable: 1, window: 0)),
+                Acknowledgement(
+                    lane: Lane(messages: .urgent, isOrdered: true), stream: 2, received: 1, durable: 1, window: 0)),
         ],
         [
             .confirmed(Lane(messages: .high, isOrdered: true), stream: 4, base: 9),
@@ -45,7 +46,8 @@ import Testing
     ]
 
     private static let malformed = [
-        "0a0000002304" + String(repeating: "00", count: 34), "0a000000010c", "0c000000010c", "0f00000000", "0e0000000100",
+        "0a0000002304" + String(repeating: "00", count: 34), "0a000000010c", "0c000000010c", "0f00000000",
+        "0e0000000100",
         "0d000000100000000000000000000000000000000000",
         "0b0000001f00000000000000000100000000000000020000000000000003000000000000",
         "0b0000001d0000000000000000010000000000000002000000000000000200000801",
@@ -54,12 +56,15 @@ import Testing
     private static let messages: [ControlMessage] = [
         .request(id: 1, limit: nil, action: "sum", payload: [1, 2, 3]),
         .request(id: .max, limit: .milliseconds(1500), action: "größe", payload: []),
-        .response(id: 2, status: 0, payload: [9]), .response(id: 2, status: 3, payload: Array("no".utf8)), .cancel(id: 3),
+        .response(id: 2, status: 0, payload: [9]), .response(id: 2, status: 3, payload: Array("no".utf8)),
+        .cancel(id: 3),
         .open(id: 4, limit: 1 << 20, name: "backup"), .open(id: 4, limit: 0, name: ""), .finished(id: 5),
         .reset(id: 6, code: 256),
     ]
 
-    private static let notMessages = ["", "01", "0700000000000000010000", "0100000000000000010000000005616263", "06000000000000000100"]
+    private static let notMessages = [
+        "", "01", "0700000000000000010000", "0100000000000000010000000005616263", "06000000000000000100",
+    ]
 
     // MARK: What a reader does
 
@@ -74,7 +79,9 @@ import Testing
                 for case .data(let frame) in try Frame.parse([UInt8](hexadecimal: step.bytes ?? "") ?? []) {
                     for message in inbound.receive(frame, budget: step.number ?? .max) {
                         last = message
-                        results.append("\(message.number) \(message.content.isText) \(message.content.bytes.count) \(message.last)")
+                        results.append(
+                            "\(message.number) \(message.content.isText) \(message.content.bytes.count) \(message.last)"
+                        )
                     }
                 }
                 return results + ["expected \(inbound.expected) held \(inbound.heldBytes)"]
@@ -89,7 +96,10 @@ import Testing
                         + note.outcomes.map { " \($0.sequence):\($0.message):\($0.code)" }.joined()
                 ]
             case "acknowledge":
-                return [inbound.acknowledgement(isPaused: step.number == 1).map { Frame.acknowledgement($0).packet } ?? "none"]
+                return [
+                    inbound.acknowledgement(isPaused: step.number == 1).map { Frame.acknowledgement($0).packet }
+                        ?? "none"
+                ]
             case "confirm":
                 inbound.confirm(base: UInt64(step.number ?? 0))
                 return []
@@ -144,18 +154,22 @@ import Testing
             script(
                 "more than may be held", ordered,
                 [Step(action: "receive", bytes: some[0], number: 4), Step(action: "receive", bytes: some[0])]
-                    + receive(some, [1]) + [Step(action: "receive", bytes: some[2], number: 100)] + receive(some, [3, 4])
+                    + receive(some, [1]) + [Step(action: "receive", bytes: some[2], number: 100)]
+                    + receive(some, [3, 4])
                     + settle),
             script(
                 "refused, confirmed, and a restart", ordered,
-                receive(some, [0]) + [Step(action: "refuse")] + settle + [Step(action: "acknowledge", number: 1), Step(action: "restart")]
+                receive(some, [0]) + [Step(action: "refuse")] + settle + [
+                    Step(action: "acknowledge", number: 1), Step(action: "restart"),
+                ]
                     + receive(some, [0, 1]) + [Step(action: "confirm", number: 2)] + settle),
             script(
                 "in any order", unordered,
                 receive(loose, [6, 2, 5, 0]) + settle + receive(loose, [1, 4, 3, 3]) + settle),
             script(
                 "in any order, with a restart", unordered,
-                receive(loose, [6, 4, 5]) + settle + [Step(action: "restart")] + receive(loose, [4, 6, 0, 1, 2, 3]) + settle),
+                receive(loose, [6, 4, 5]) + settle + [Step(action: "restart")] + receive(loose, [4, 6, 0, 1, 2, 3])
+                    + settle),
             script("in any order, too large", unordered, receive(looseLarge, [2, 1, 3, 0]) + settle),
             script("the lane that everybody knows", .plain, receive(plain, [2, 0, 1, 3]) + settle),
         ]
@@ -232,7 +246,9 @@ import Testing
                 ).packet)
         }
         let (send, rewind, restarted) = (Step(action: "send"), Step(action: "rewind"), Step(action: "restarted"))
-        func expire(_ at: Int, plain: Bool = false) -> Step { Step(action: plain ? "expire plain" : "expire", number: at) }
+        func expire(_ at: Int, plain: Bool = false) -> Step {
+            Step(action: plain ? "expire plain" : "expire", number: at)
+        }
         let ordered = Lane(messages: .urgent, isOrdered: true)
         let unordered = Lane(messages: .normal, isOrdered: false)
         func script(_ what: String, _ lane: Lane, _ steps: [Step]) -> LaneVectors.Script {
@@ -242,8 +258,10 @@ import Testing
             script(
                 "fragments, a window, and two runs of the reader", ordered,
                 [
-                    enqueue(3), enqueue(9_000), enqueue(0), send, acknowledged(ordered, received: 3, durable: 2, window: 1), rewind, send,
-                    restarted, rewind, send, acknowledged(ordered, received: 9, durable: 9), acknowledged(ordered, received: 5, durable: 5),
+                    enqueue(3), enqueue(9_000), enqueue(0), send,
+                    acknowledged(ordered, received: 3, durable: 2, window: 1), rewind, send,
+                    restarted, rewind, send, acknowledged(ordered, received: 9, durable: 9),
+                    acknowledged(ordered, received: 5, durable: 5),
                 ]),
             script(
                 "outcomes", ordered,
@@ -252,8 +270,10 @@ import Testing
             script(
                 "deadlines before and after something has left", ordered,
                 [
-                    enqueue(9_000, deadline: 100), enqueue(9_000, deadline: 50), enqueue(1, deadline: 300), Step(action: "send", number: 3),
-                    expire(49), expire(50), expire(100), rewind, send, acknowledged(ordered, received: 6, durable: 6, [(2, 1), (3, 1)]),
+                    enqueue(9_000, deadline: 100), enqueue(9_000, deadline: 50), enqueue(1, deadline: 300),
+                    Step(action: "send", number: 3),
+                    expire(49), expire(50), expire(100), rewind, send,
+                    acknowledged(ordered, received: 6, durable: 6, [(2, 1), (3, 1)]),
                     expire(300),
                 ]),
             script(
@@ -266,7 +286,8 @@ import Testing
                 "in any order: what is through beyond the first", unordered,
                 [
                     enqueue(1), enqueue(9_000), enqueue(2), enqueue(3), send,
-                    acknowledged(unordered, received: 1, durable: 1, [(4, 2)], bitmap: [0b1110]), rewind, send, restarted, rewind, send,
+                    acknowledged(unordered, received: 1, durable: 1, [(4, 2)], bitmap: [0b1110]), rewind, send,
+                    restarted, rewind, send,
                     acknowledged(unordered, received: 6, durable: 6),
                 ]),
         ]
@@ -292,19 +313,25 @@ import Testing
                 return ["\(piece.offset) \(piece.payload.count) \(piece.isEnd)"]
             case "credit":
                 // Received; the limit is 20,000 beyond.
-                return ["\(sending.credit(received: UInt64(number), limit: UInt64(number) + 20_000)) held \(sending.held)"]
+                return [
+                    "\(sending.credit(received: UInt64(number), limit: UInt64(number) + 20_000)) held \(sending.held)"
+                ]
             case "finished":
                 sending.finished()
                 return ["\(sending.isOver) held \(sending.held)"]
             case "receive":
                 var results: [String] = []
                 for case .bytes(let piece) in try Frame.parse([UInt8](hexadecimal: step.bytes ?? "") ?? []) {
-                    results.append("\(receiving.receive(piece)) \(receiving.received) \(receiving.isReadable) \(receiving.confirms())")
+                    results.append(
+                        "\(receiving.receive(piece)) \(receiving.received) \(receiving.isReadable) \(receiving.confirms())"
+                    )
                 }
                 return results
             case "read":
                 let bytes = receiving.read()
-                return ["\(bytes?.count ?? -1) \(receiving.grant(window: number)) \(receiving.limit) \(receiving.isOver)"]
+                return [
+                    "\(bytes?.count ?? -1) \(receiving.grant(window: number)) \(receiving.limit) \(receiving.isOver)"
+                ]
             default: throw CocoaError(.featureUnsupported)
             }
         }
@@ -323,15 +350,20 @@ import Testing
         let (send, read) = (step("send"), step("read", 20_000))
         return [
             script(
-                "writing within the limit", [
-                    step("write", 100), step("write", 9_000), send, step("write", 25_000), send, send, send, step("finish"),
+                "writing within the limit",
+                [
+                    step("write", 100), step("write", 9_000), send, step("write", 25_000), send, send, send,
+                    step("finish"),
                     step("write", 1), step("credit", 8_192), send, step("credit", 8_000), step("credit", 40_000),
                     step("credit", 30_000), send, send, send, send, step("finished"),
                 ]),
             script(
-                "reading pieces that are early, late and too much", [
-                    piece(100, 50), piece(0, 100), piece(50, 60), piece(150, 0), read, read, read, read, piece(19_000, 1_001),
-                    piece(150, 9_000), piece(9_150, 9_000), read, read, read, piece(18_150, 10, isEnd: true), piece(18_150, 11), piece(18_100, 1, isEnd: true),
+                "reading pieces that are early, late and too much",
+                [
+                    piece(100, 50), piece(0, 100), piece(50, 60), piece(150, 0), read, read, read, read,
+                    piece(19_000, 1_001),
+                    piece(150, 9_000), piece(9_150, 9_000), read, read, read, piece(18_150, 10, isEnd: true),
+                    piece(18_150, 11), piece(18_100, 1, isEnd: true),
                     read, read, read,
                 ]),
         ]
@@ -350,7 +382,9 @@ import Testing
             rank.map { scheduler.sent(1000, rank: $0) }
             return rank
         }
-        func perform(_ scripts: [LaneVectors.Script], _ body: (LaneVectors.Script) throws -> [Step]) rethrows -> [LaneVectors.Script] {
+        func perform(_ scripts: [LaneVectors.Script], _ body: (LaneVectors.Script) throws -> [Step]) rethrows
+            -> [LaneVectors.Script]
+        {
             try scripts.map { script in
                 var script = script
                 script.steps = try body(script)

@@ -143,6 +143,10 @@ function happened(event, { swarm, chat, counters, known, nameOf }) {
       counters.delivered += 1;
       chat.delivered(event.to, event.sequence);
       break;
+    case "expired":
+    case "rejected":
+      note(`${nameOf(event.to)} did not take a message${event.reason ? `: ${event.reason}` : " in time"}`);
+      break;
     case "link":
       note(`${hostOf(event.url)} ${event.isOpen ? "connected" : "lost"}`);
       break;
