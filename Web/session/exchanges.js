@@ -1,6 +1,6 @@
 // What there is between two members beside messages: requests and byte streams (docs/protocol.md).
 
-import { randomU64 } from "../base/bytes.js";
+import { randomU64, utf8 } from "../base/bytes.js";
 import { ByteStream, FIRST_LIMIT } from "./byte-stream.js";
 import { controlBytes, parseControl, ResetCode, Status } from "./control.js";
 import { controlLane, rankOf } from "./lane.js";
@@ -108,7 +108,7 @@ export class Exchanges {
     const priority = this.#requests.endAnswer(id);
     if (!priority) return;
     if (payload.length > this.#session.lanes.limits.largestMessage - LIMITS.head) {
-      [status, payload] = [Status.failed, new TextEncoder().encode("the result is too large")];
+      [status, payload] = [Status.failed, utf8("the result is too large")];
     }
     this.#say({ type: "response", id, status, payload }, priority);
   }
