@@ -18,14 +18,15 @@ const DEADLINE_SIZE = 5 + 16;
 const lanesOf = (knowsLanes) => (knowsLanes ? MAIL_LANES : [PLAIN]);
 
 /** The number of the next fragment of a lane that was not left yet; `null` when there is none that may be. */
-function next(outbound, cursors, knowsLanes) {
-  const cursor = cursors.get(outbound.lane);
-  return outbound.nextInMail(cursor?.stream === outbound.stream ? cursor.next : 0, knowsLanes);
+function next(lanes, lane, cursors, takesLanes) {
+  const outbound = lanes.outbounds[lane];
+  const cursor = cursors.get(lane);
+  return outbound.nextInMail(cursor?.stream === outbound.stream ? cursor.next : 0, takesLanes, lanes.knowsLanes === true);
 }
 
 /** Whether there is something to say that was not left yet. @param {import("./lanes.js").Lanes} lanes @param {MailCursors} cursors */
 export const hasMail = (lanes, cursors, knowsLanes) =>
-  lanesOf(knowsLanes).some((lane) => next(lanes.outbounds[lane], cursors, knowsLanes) !== null);
+  lanesOf(knowsLanes).some((lane) => next(lanes, lane, cursors, knowsLanes) !== null);
 
 /**
  * A packet of what was not left yet; before what has a deadline stands when that is.
@@ -41,7 +42,7 @@ export function mailPacket(lanes, cursors, limit, knowsLanes, wall) {
   for (const lane of lanesOf(knowsLanes)) {
     const outbound = lanes.outbounds[lane];
     let dated = null;
-    for (let sequence; (sequence = next(outbound, end, knowsLanes)) !== null; ) {
+    for (let sequence; (sequence = next(lanes, lane, end, knowsLanes)) !== null; ) {
       const fragment = outbound.fragment(sequence);
       const { message, stream, flags } = fragment;
       const deadline = knowsLanes && dated !== message ? outbound.deadlineOf(message) : Infinity;

@@ -155,15 +155,18 @@ export class Outbound {
 
   /**
    * The number of the first fragment from there on that can be left as mail.
-   * @param {number} start @param {boolean} knowsDeadlines the reader does; else nothing is left beyond a message that may yet expire
+   * @param {number} start
+   * @param {boolean} knowsDeadlines the reader of mail does; else nothing is left from a message on that may yet be withdrawn
+   * @param {boolean} knowsLanes the reader knows what withdrawn means; else a message that has left cannot be
    * @returns {number | null}
    */
-  nextInMail(start, knowsDeadlines) {
+  nextInMail(start, knowsDeadlines, knowsLanes) {
     let sequence = Math.max(start, this.base);
     while (sequence < this.released && this.#fragments[sequence - this.base].flags & DROPPED) sequence += 1;
     if (sequence >= this.released) return null;
     const entry = knowsDeadlines ? undefined : this.#entry(this.#fragments[sequence - this.base].message);
-    return entry && entry.deadline < Infinity && !entry.isWithdrawn && entry.first >= this.sentBefore ? null : sequence;
+    const mayBeWithdrawn = entry && entry.deadline < Infinity && !entry.isWithdrawn && (knowsLanes || entry.first >= this.sentBefore);
+    return mayBeWithdrawn ? null : sequence;
   }
 
   /** When a message that is not withdrawn is no longer of use. @param {number} number */
