@@ -109,7 +109,7 @@ let package = Package(
             name: "swarm-space",
             dependencies: [
                 "SwarmBase", "JSON", "Magnet", "SEA", "ICE", "DTLS", "SCTP", "WebRTC", "SwarmEngine", "SwarmTransport",
-                "SwarmSpace", "DataChannels", "Supernode", nioCore, nioPosix, logging,
+                "Gun", "SwarmSpace", "DataChannels", "Supernode", nioCore, nioPosix, logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: house),

@@ -12,11 +12,12 @@ struct BenchCommand: AsyncParsableCommand {
               swarm-space bench reliability
               swarm-space bench webrtc
               swarm-space bench layers
+              swarm-space bench sessions
               swarm-space bench relay
               swarm-space bench tracker ws://other.example.org:8000/
             """,
         subcommands: [
             ReliabilityBench.self, WebRTCBench.self, RelayBench.self, TrackerBench.self, LayersBench.self,
-            IdlePeersCommand.self,
+            SessionsBench.self, IdlePeersCommand.self,
         ])
 }
