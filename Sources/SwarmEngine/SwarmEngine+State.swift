@@ -57,6 +57,14 @@ extension SwarmEngine {
     /// The next key of the shared graph that has changed, by others or by ``put(soul:key:value:now:)``.
     package mutating func pollGraphChange() -> (soul: Soul, key: Key)? { graphChanges.popFirst() }
 
+    /// The number of the lane that a message to a member would go in now.
+    package func lane(for options: MessageOptions, to peer: PeerID) -> Int {
+        members[peer]?.session.lane(for: options).index ?? 0
+    }
+
+    /// Whether ``pollEvent()`` or ``pollExchange()`` has something.
+    package var hasEvents: Bool { !events.isEmpty || !exchanges.isEmpty }
+
     /// The number that the next batch of ``pollStorage()`` will have.
     package var nextStorageBatch: UInt64 { nextBatch }
 

@@ -72,8 +72,8 @@ public final class SimulatedMember {
     /// What a batch says of messages.
     enum Note {
         case sent(to: Int, number: UInt64)
-        /// Everything before `next` was handed on.
-        case received(from: Int, next: Int?)
+        /// How far a lane was handed on.
+        case received(from: Int, DeliveryLedger.Position)
     }
 
     /// A batch on its way to the disk, and when it is there.

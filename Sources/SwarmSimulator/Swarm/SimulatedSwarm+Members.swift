@@ -37,6 +37,7 @@ extension SimulatedSwarm {
         let losesDisk = storage == .lost || !member.configuration.isDurable
         if losesDisk { member.disk = [:] }
         ledger.crashed(member.index, hasDisk: member.configuration.isDurable, losesDisk: losesDisk)
+        endExchanges(of: member)
         member.isPaused = false
         end(member)
     }
@@ -59,6 +60,7 @@ extension SimulatedSwarm {
         if !member.configuration.isDurable { member.disk = [:] }
         let isDurable = member.configuration.isDurable
         ledger.crashed(member.index, hasDisk: isDurable, losesDisk: !isDurable)
+        endExchanges(of: member)
         end(member)
     }
 
@@ -68,16 +70,25 @@ extension SimulatedSwarm {
     }
 
     /// Sends a message that the ledger knows.
-    public func send(from sender: SimulatedMember, to receiver: SimulatedMember, size: Int) {
+    ///
+    /// - Parameter lifetime: how long it is of use; `nil` for ever.
+    public func send(
+        from sender: SimulatedMember, to receiver: SimulatedMember, size: Int,
+        priority: MessagePriority = .normal, isOrdered: Bool = true, lifetime: Duration? = nil
+    ) {
         guard sender.isRunning else { return }
         let pair = DeliveryLedger.Pair(from: sender.index, to: receiver.index)
         let text = ledger.nextText(of: pair, size: size)
         let peer = receiver.identity.peerID
         act(sender) { engine in
             do throws(SendError) {
-                let number = try engine.send(.text(text), to: peer, now: self.now)
+                let options = MessageOptions(
+                    priority: priority, isOrdered: isOrdered, deadline: lifetime.map { self.now + $0 })
+                let lane = engine.lane(for: options, to: peer)
+                let number = try engine.send(.text(text), to: peer, options, now: self.now)
                 self.ledger.sent(
-                    text, number: number, of: pair, isKept: !sender.configuration.isDurable, at: self.now)
+                    text, number: number, lane: lane, mayExpire: lifetime != nil, of: pair,
+                    isKept: !sender.configuration.isDurable)
             } catch {
                 self.trace.note("\(sender.index) cannot send to \(receiver.index): \(error)", at: self.now)
             }
@@ -92,7 +103,10 @@ extension SimulatedSwarm {
     }
 
     private func drain(_ member: SimulatedMember, _ engine: SimulatedMember.EngineBox) {
-        while let event = engine.value.pollEvent() { take(event, of: member) }
+        repeat {
+            while let event = engine.value.pollEvent() { take(event, of: member) }
+            while let exchange = engine.value.pollExchange() { take(exchange, of: member, engine: &engine.value) }
+        } while engine.value.hasEvents
         while let batch = engine.value.pollStorage() { write(batch, of: member) }
         while let action = engine.value.pollLink() { carryOut(action, of: member) }
         while let transmit = engine.value.pollTransmit() {
@@ -134,6 +148,10 @@ extension SimulatedSwarm {
             guard let other = memberOf[peer] else { return }
             ledger.delivered(number: number, of: .init(from: me, to: other), run: member.run, at: now)
             trace.note("\(me) knows that \(number) reached \(other)", at: now)
+        case .expired(let peer, let number):
+            guard let other = memberOf[peer] else { return }
+            ledger.expired(number: number, of: .init(from: me, to: other), run: member.run, at: now)
+            trace.note("\(me) knows that \(number) to \(other) has expired", at: now)
         case .warning(let text):
             trace.remark("\(me) warns: \(text)", at: now)
         default:
@@ -155,8 +173,9 @@ extension SimulatedSwarm {
                 guard write.value != nil, let number = parts.last.flatMap({ UInt64($0) }) else { continue }
                 notes.append(.sent(to: other, number: number))
             case "in":
-                let position = ledger.position(.init(from: other, to: member.index))
-                notes.append(.received(from: other, next: position))
+                let lane = parts.count > 2 ? Int(parts[2]) ?? 0 : 0
+                guard let position = ledger.position(.init(from: other, to: member.index), lane: lane) else { continue }
+                notes.append(.received(from: other, position))
             default: continue
             }
         }
@@ -180,7 +199,7 @@ extension SimulatedSwarm {
         for note in next.notes {
             switch note {
             case .sent(let to, let number): ledger.kept(from: member.index, to: to, number: number)
-            case .received(let from, let position): ledger.noted(.init(from: from, to: member.index), next: position)
+            case .received(let from, let position): ledger.noted(.init(from: from, to: member.index), position)
             }
         }
     }

@@ -27,6 +27,9 @@ public final class SimulatedSwarm {
     public internal(set) var servers: [SimulatedServer] = []
     public internal(set) var trace: BehaviourTrace
     public internal(set) var ledger = DeliveryLedger()
+    var exchanges = ExchangeLedger()
+    /// The byte streams that members read, by what the ledger calls them.
+    var reading: [ReadStream: Int] = [:]
     /// What passed servers, and what was on the wire, and should not have been readable.
     var secrecy = Secrecy()
     /// Is told of each message that an application is handed: which of its pair's it is, and the path.

@@ -32,6 +32,10 @@ public struct SwarmScenario {
         /// How many messages were sent, and how often one was handed on.
         public let sent: Int
         public let handedOn: Int
+        /// How many messages have expired; how many requests and byte streams came to a good end, and how many ended with a run.
+        public let expired: Int
+        public let exchanges: Int
+        public let interrupted: Int
         /// From the last fault until every message had arrived and everybody was in touch; `nil` when that did not come in time.
         public let healed: Duration?
         /// From the last fault until all who can meet did so directly.
@@ -49,6 +53,8 @@ public struct SwarmScenario {
     private let seed: UInt64
     private let swarm: SimulatedSwarm
     private var random: SeededGenerator
+    /// What the traffic is, apart from what befalls it.
+    private var traffic: SeededGenerator
     private let length: Duration
     private let usual: [LinkConditions]
     private let words: String
@@ -61,6 +67,7 @@ public struct SwarmScenario {
     ) throws {
         self.seed = seed
         random = SeededGenerator(seed: seed &* 0x9e37_79b9_7f4a_7c15)
+        traffic = SeededGenerator(seed: ~seed &* 0x9e37_79b9_7f4a_7c15)
         swarm = SimulatedSwarm(seed: random.next(), trace: trace, setClock: setClock)
         let count = Int.random(in: size.members, using: &random)
         length = .milliseconds(
@@ -123,20 +130,23 @@ public struct SwarmScenario {
         var problems = swarm.ledger.problems
         if healed == nil {
             problems += swarm.ledger.missing.map { "\($0) \(Self.healing) after the last fault" }
+            problems += swarm.exchanges.missing
             problems += Self.outOfTouch(swarm)
         }
         let direct = swarm.run(within: Self.rejoining - (swarm.now - lastFault)) { [swarm] in
             Self.missingDirect(swarm).isEmpty
         }
         if direct == nil { problems += Self.missingDirect(swarm) }
-        if healed != nil { problems += swarm.members.flatMap(swarm.overload(of:)) }
-        problems += swarm.secrecy.problems
+        problems += swarm.exchanges.problems + swarm.secrecy.problems
         // Nothing may happen of itself that spoils what is well.
         swarm.run(for: .seconds(5))
         problems += swarm.ledger.problems.dropFirst(max(0, problems.isEmpty ? 0 : swarm.ledger.problems.count))
+        // By now nothing is under way any more, not even that something has come.
+        if healed != nil { problems += swarm.members.flatMap(swarm.overload(of:)) }
         return Outcome(
             seed: seed, summary: words, problems: problems, traceHash: swarm.trace.hash, sent: swarm.ledger.sent,
-            handedOn: swarm.ledger.handedOn, healed: healed,
+            handedOn: swarm.ledger.handedOn, expired: swarm.ledger.expired, exchanges: swarm.exchanges.completed,
+            interrupted: swarm.exchanges.interrupted, healed: healed,
             direct: direct.map { _ in (healed ?? Self.healing) + (direct ?? .zero) },
             virtualTime: swarm.now - begin, datagrams: swarm.network.sentDatagrams, steps: swarm.steps)
     }
@@ -148,13 +158,35 @@ public struct SwarmScenario {
         while at < end {
             let (from, to) = (member(), member())
             let size = Int.random(in: 0..<20, using: &random) == 0 ? Int.random(in: 5_000...40_000, using: &random) : 30
-            swarm.at(at) { [swarm] in if from !== to { swarm.send(from: from, to: to, size: size) } }
+            let say = something(size: size)
+            swarm.at(at) { if from !== to { say(from, to) } }
             at += .milliseconds(Int.random(in: 1...(4_000 / swarm.members.count), using: &random))
         }
         at = swarm.now + .seconds(1)
         while at < end {
             scheduleFault(at: at)
             at += .milliseconds(Int.random(in: 1_000...8_000, using: &random))
+        }
+    }
+
+    /// One message, request or byte stream: half of them are messages in order, of normal priority.
+    private mutating func something(size: Int) -> (SimulatedMember, SimulatedMember) -> Void {
+        let kind = Int.random(in: 0..<20, using: &traffic)
+        let priority = MessagePriority.allCases.randomElement(using: &traffic) ?? .normal
+        let isOrdered = Bool.random(using: &traffic)
+        let time = Duration.milliseconds(Int.random(in: 50...20_000, using: &traffic))
+        let hasTime = Int.random(in: 0..<3, using: &traffic) == 0
+        let length = Int.random(in: 1...150_000, using: &traffic)
+        return { [swarm] from, to in
+            switch kind {
+            case 0..<10: swarm.send(from: from, to: to, size: size)
+            case 10..<17:
+                swarm.send(
+                    from: from, to: to, size: size, priority: priority, isOrdered: isOrdered,
+                    lifetime: hasTime ? time : nil)
+            case 17..<19: swarm.request(from: from, of: to, size: size, limit: hasTime ? time : nil)
+            default: swarm.openStream(from: from, to: to, size: length, priority: priority)
+            }
         }
     }
 
@@ -279,7 +311,7 @@ public struct SwarmScenario {
     // MARK: What is looked at
 
     private static func isWell(_ swarm: SimulatedSwarm) -> Bool {
-        swarm.ledger.outstanding == 0 && outOfTouch(swarm).isEmpty
+        swarm.ledger.outstanding == 0 && swarm.exchanges.outstanding == 0 && outOfTouch(swarm).isEmpty
     }
 
     private static func outOfTouch(_ swarm: SimulatedSwarm) -> [String] {
@@ -312,6 +344,6 @@ extension SwarmScenario.Outcome {
         let meeting = direct.map { "direct in \(Int($0.milliseconds)) ms" } ?? "not all direct"
         return
             "\(problems.isEmpty ? "well" : "\(problems.count) problems"), \(summary), \(Int(virtualTime.milliseconds / 1000)) s, "
-            + "\(sent) messages, \(datagrams) datagrams, \(steps) steps, \(healing), \(meeting), trace \(hash)"
+            + "\(sent) messages, \(expired) expired, \(exchanges) exchanges, \(interrupted) interrupted, \(datagrams) datagrams, \(steps) steps, \(healing), \(meeting), trace \(hash)"
     }
 }
