@@ -152,9 +152,12 @@ extension SwarmEngine {
             case .settled(let settled, _):
                 forgetMessage(settled.number, of: member)
                 if let outcome = settled.outcome { tell(outcome, settled.number, of: member) }
+            case .outcomesTold(let lane, let stream, let base):
+                whenStored(.confirm(member.peer, lane, stream: stream, before: base), now: now)
             case .withdrawn(let withdrawal, let lane):
                 keepWithdrawal(withdrawal.entry, lane, of: member)
-                if withdrawal.isExpired { tell(.expired, withdrawal.entry.number, of: member) }
+                // A later run, whose clock may be behind, is not to send it after all.
+                if withdrawal.isExpired { whenStored(.tellExpired(member.peer, withdrawal.entry.number), now: now) }
             case .exchange(let exchange):
                 exchanges.append((member.peer, exchange))
             case .refused(let reason):

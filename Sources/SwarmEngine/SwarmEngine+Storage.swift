@@ -10,6 +10,10 @@ enum StorageConsequence {
     case leave(PeerID, SwarmEngine.MailToLeave)
     /// A member may be told.
     case say(PeerID, Frame)
+    /// A member need not repeat outcomes of ours that end before a place in a stream.
+    case confirm(PeerID, Lane, stream: UInt64, before: UInt64)
+    /// The application may be told that a message has expired.
+    case tellExpired(PeerID, UInt64)
 }
 
 /// What outlives a run: the streams' numbers, and the messages that wait. Keys are `out/PEER`, `in/PEER` and,
@@ -34,27 +38,53 @@ extension SwarmEngine {
         var leftMail = false
         while let first = consequences.first, first.batch <= id {
             _ = consequences.popFirst()
-            switch first.consequence {
-            case .commit(let peer, let lane, let note):
-                members[peer]?.session.commit(lane, note)
-                touched[peer] = members[peer]
-            case .release(let peer, let lane, let before):
-                members[peer]?.session.release(lane, before: before)
-                touched[peer] = members[peer]
-            case .leave(let peer, let mail):
-                members[peer].map { leave(mail, for: $0, now: now) }
-                leftMail = true
-            case .say(let peer, let frame):
-                members[peer]?.session.say(frame)
-                touched[peer] = members[peer]
-            }
+            if case .leave = first.consequence { leftMail = true }
+            if let member = carryOut(first.consequence, now: now) { touched[member.peer] = member }
         }
+        storedThrough = max(storedThrough, id)
         for member in touched.values {
             settleMail(of: member, now: now)
             pump(member, now: now)
         }
         if leftMail { drainGun(now: now) }
         if !touched.isEmpty { readMail(now: now) }
+    }
+
+    /// - Returns: the member that has something to say because of it.
+    private mutating func carryOut(_ consequence: StorageConsequence, now: Instant) -> Member? {
+        switch consequence {
+        case .commit(let peer, let lane, let note):
+            members[peer]?.session.commit(lane, note)
+            return members[peer]
+        case .release(let peer, let lane, let before):
+            members[peer]?.session.release(lane, before: before)
+            return members[peer]
+        case .leave(let peer, let mail):
+            members[peer].map { leave(mail, for: $0, now: now) }
+            return nil
+        case .say(let peer, let frame):
+            members[peer]?.session.say(frame)
+            return members[peer]
+        case .confirm(let peer, let lane, let stream, let before):
+            guard let member = members[peer] else { return nil }
+            member.session.confirmOutcomes(of: lane, stream: stream, before: before)
+            if !member.session.isUp { confirmByMail(lane, to: member, now: now) }
+            return member
+        case .tellExpired(let peer, let number):
+            if let member = members[peer] { tell(.expired, number, of: member) }
+            return nil
+        }
+    }
+
+    /// Has something done when all that is to be kept so far is on disk; at once when it is there.
+    mutating func whenStored(_ consequence: StorageConsequence, now: Instant) {
+        if !pendingWrites.isEmpty {
+            pendingConsequences.append(consequence)
+        } else if storedThrough + 1 < nextBatch {
+            consequences.append((nextBatch - 1, consequence))
+        } else {
+            _ = carryOut(consequence, now: now)
+        }
     }
 
     /// Takes up what an earlier run kept. To be called before anything else.

@@ -116,6 +116,8 @@ public struct SwarmEngine: ~Copyable {
     var pendingConsequences: [StorageConsequence] = []
     var consequences = FIFO<(batch: UInt64, consequence: StorageConsequence)>()
     var nextBatch: UInt64 = 1
+    /// Up to which batch all is on disk.
+    var storedThrough: UInt64 = 0
 
     /// What was refused since the start, by kind.
     public internal(set) var refusals: [Refusal: Int] = [:]

@@ -95,13 +95,34 @@ import Testing
         #expect(swarm.run(within: .seconds(5)) { bob.texts(from: alice) == ["after"] } != nil)
     }
 
+    /// The sender is told that a message has expired, and dies before its disk knows: it is not told later that it was delivered.
+    @Test(arguments: [true, false]) func whatHasExpiredStaysSo(isOrdered: Bool) throws {
+        let (swarm, alice, bob) = try VirtualSwarm.whereBobIsAway(seed: 7)
+        let number = try swarm.send(
+            "late", from: alice, to: bob,
+            MessageOptions(priority: .high, isOrdered: isOrdered, deadline: swarm.now + .seconds(10)))
+        swarm.run(for: .seconds(20))
+        #expect(alice.expired(to: bob).isEmpty)
+        alice.isDiskStuck = true
+        swarm.restart(bob)
+        #expect(swarm.run(within: .seconds(20)) { alice.expired(to: bob) == [number] } != nil)
+        swarm.run(for: .seconds(10))
+        swarm.crash(alice)
+        alice.isDiskStuck = false
+        swarm.restart(alice)
+        swarm.run(for: .seconds(20))
+        #expect(alice.expired(to: bob) == [number, number])
+        #expect(alice.delivered(to: bob).isEmpty && bob.texts(from: alice).isEmpty)
+        #expect(alice.store.keys.allSatisfy { !$0.hasPrefix("msg/") })
+    }
+
     /// One who knows lanes, but not as mail, is left what it knows; a message that may yet expire is not among that.
     @Test func whoTakesLaneZeroOnlyIsLeftThat() throws {
         let (swarm, alice, bob) = try VirtualSwarm.whereBobIsAway(seed: 4)
         alice.engine.members[bob.id]?.mail.abilities = MailAbilities(lanes: true, laneMail: false)
         _ = try swarm.send("urgent", from: alice, to: bob, MessageOptions(priority: .urgent))
         _ = try swarm.send("one", from: alice, to: bob)
-        _ = try swarm.send(
+        let late = try swarm.send(
             "two", from: alice, to: bob, MessageOptions(deadline: swarm.now + .seconds(30)))
         _ = try swarm.send("three", from: alice, to: bob)
         swarm.run(for: .seconds(10))
@@ -113,8 +134,10 @@ import Testing
         swarm.run(for: .seconds(5))
         #expect(bob.texts(from: alice) == ["one", "three"])
         swarm.restart(alice)
-        #expect(swarm.run(within: .seconds(20)) { bob.texts(from: alice).count == 3 } != nil)
+        #expect(swarm.run(within: .seconds(20)) { alice.delivered(to: bob).count == 3 } != nil)
         #expect(bob.texts(from: alice) == ["one", "three", "urgent"])
+        #expect(alice.expired(to: bob) == [late])
+        #expect(Set(alice.delivered(to: bob)) == [1, 2, 4])
     }
 
     /// What a member takes is known to a sender that has not met it in its present run.

@@ -78,6 +78,8 @@ struct SessionPair {
                 if let outcome = settled.outcome { note(outcome, of: settled.number, side) }
             case .withdrawn(let withdrawal, _):
                 if withdrawal.isExpired { note(.expired, of: withdrawal.entry.number, side) }
+            case .outcomesTold(let lane, let stream, let base):
+                sessions[side].confirmOutcomes(of: lane, stream: stream, before: base)
             case .exchange(let exchange): exchanges[side].append(exchange)
             case .inboundAdvanced(let lane, let note):
                 guard durable[side] else { break }

@@ -105,7 +105,6 @@ extension SwarmEngine {
             let item = try open(sealed, now: now)
             let frames = try Frame.parse(item.packet).ofMail(at: milliseconds(now))
             if let member = members[item.sender] {
-                confirm(frames, to: member, now: now)
                 member.session.receive(mail: frames.filter { !$0.isData }, now: now)
                 pump(member, now: now)
             }
@@ -115,12 +114,10 @@ extension SwarmEngine {
         clearMail(RecordAddress(soul: source.soul, key: key), state: entry.state, now: now)
     }
 
-    /// Outcomes that it has told us, a member is told that we know, by mail if it is away: it repeats them until then, and takes no more than so many.
-    private mutating func confirm(_ frames: [Frame], to member: Member, now: Instant) {
-        for case .acknowledgement(let acknowledgement) in frames where !acknowledgement.outcomes.isEmpty {
-            member.mail.confirming.insert(acknowledgement.lane)
-            if !member.session.isUp { member.mail.acknowledgeAt = now + Self.acknowledgementDelay }
-        }
+    /// A member that is away is told by mail that we know the outcomes it has told us: it repeats them until then, and takes no more than so many.
+    mutating func confirmByMail(_ lane: Lane, to member: Member, now: Instant) {
+        member.mail.confirming.insert(lane)
+        member.mail.acknowledgeAt = now + Self.acknowledgementDelay
     }
 
     private func prekey(of sealed: [UInt8]) throws(Refusal) -> PrekeyID {

@@ -75,7 +75,6 @@ struct Inbound: Sendable {
     mutating func receive(_ frame: DataFrame, budget: Int = .max) -> [Message] {
         // The writer keeps what was not noted durably here: if its base is ahead, we have lost what we noted.
         if stream != frame.stream || frame.base > expected { begin(frame) }
-        confirm(base: frame.base)
         guard frame.sequence >= expected, frame.sequence - expected < UInt64(lane.window) else { return [] }
         return lane.isOrdered ? receiveInOrder(frame, budget) : receiveInAnyOrder(frame, budget)
     }
@@ -100,7 +99,7 @@ struct Inbound: Sendable {
     /// Whether a fragment is noted for good, or of a stream that is over.
     func isDurable(_ frame: DataFrame) -> Bool { frame.stream != stream || note.covers(frame.sequence) }
 
-    /// The writer knows the outcomes of all before `base`.
+    /// The writer knows the outcomes of all before `base`, and so will its later runs.
     mutating func confirm(base: UInt64) {
         guard let first = outcomes.first, first.sequence < base else { return }
         outcomes.removeAll { $0.sequence < base }

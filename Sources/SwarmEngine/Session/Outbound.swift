@@ -40,6 +40,8 @@ struct Outbound: Sendable {
     let stream: UInt64
     /// The lowest sequence number that is not durably acknowledged; `base == next` when all is.
     private(set) var base: UInt64
+    /// Outcomes of messages that end before this will not be asked for again.
+    private(set) var confirmed: UInt64 = 1
     /// The lowest sequence number that the running peer has not got; from `base` to `next`.
     private(set) var received: UInt64
     /// How many fragments from `received` on the peer takes.
@@ -207,6 +209,9 @@ struct Outbound: Sendable {
         cursors[carrier] = sequence + 1
         sentBefore = max(sentBefore, sequence + 1)
     }
+
+    /// It is noted that what ends before this number is over.
+    mutating func confirm(before sequence: UInt64) { confirmed = max(confirmed, min(sequence, base)) }
 
     /// The peer runs anew: it has what was durable, no more.
     mutating func peerRestarted() {

@@ -77,7 +77,7 @@ extension Session {
         for lane in Self.lanes(knowsLanes: knowsLanes) {
             if confirmed.contains(lane) {
                 let outbound = outbounds[lane.index]
-                Frame.confirmed(lane, stream: outbound.stream, base: outbound.base).write(to: &bytes)
+                Frame.confirmed(lane, stream: outbound.stream, base: outbound.confirmed).write(to: &bytes)
             }
             guard
                 let acknowledgement = inbounds[lane.index].acknowledgement(

@@ -55,8 +55,21 @@ extension Session {
         for settled in outbounds[lane.index].acknowledge(acknowledgement) where !lane.isControl {
             events.append(.settled(settled, lane))
         }
-        if !acknowledgement.outcomes.isEmpty, let carrier { acknowledgements.addConfirmation(of: lane, on: carrier) }
+        guard !acknowledgement.outcomes.isEmpty else { return true }
+        let (stream, base) = (acknowledgement.stream, outbounds[lane.index].base)
+        if lane.isControl {
+            confirmOutcomes(of: lane, stream: stream, before: base)
+        } else {
+            events.append(.outcomesTold(lane, stream: stream, before: base))
+        }
         return true
+    }
+
+    /// The member need not repeat outcomes: no run of ours will ask for them again.
+    mutating func confirmOutcomes(of lane: Lane, stream: UInt64, before base: UInt64) {
+        guard outbounds[lane.index].stream == stream else { return }
+        outbounds[lane.index].confirm(before: base)
+        if let carrier { acknowledgements.addConfirmation(of: lane, on: carrier) }
     }
 
     /// The member knows the outcomes that we told it of.
@@ -181,7 +194,7 @@ extension Session {
         guard let due = acknowledgements.due(on: kind), due <= now || !packet.isEmpty else { return }
         while packet.count < Self.largestAcknowledged / 2, let lane = acknowledgements.popConfirmation() {
             let outbound = outbounds[lane.index]
-            Frame.confirmed(lane, stream: outbound.stream, base: outbound.base).write(to: &packet)
+            Frame.confirmed(lane, stream: outbound.stream, base: outbound.confirmed).write(to: &packet)
         }
         while let lane = acknowledgements.popLane(on: kind) {
             let paused = (isPaused || rate.pausedUntil != nil) && !lane.isControl

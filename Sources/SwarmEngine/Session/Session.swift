@@ -17,6 +17,9 @@ struct Session {
         case inboundAdvanced(Lane, InboundNote)
         /// A message of ours is over.
         case settled(Outbound.Settled, Lane)
+        /// The member has told outcomes of messages of ours: when it is noted that these are over, it is to be told that we know, by
+        /// `confirmOutcomes`.
+        case outcomesTold(Lane, stream: UInt64, before: UInt64)
         /// The deadline of a message of ours has passed.
         case withdrawn(Outbound.Withdrawal, Lane)
         /// Something beside messages.
