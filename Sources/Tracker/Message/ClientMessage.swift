@@ -52,37 +52,37 @@ struct ClientMessage {
     private mutating func take(
         _ name: JSONScanner.Text, _ scanner: inout JSONScanner, maximumOffers: Int, maximumHashes: Int
     ) throws(JSONError) {
-        if scanner.matches(name, "offers") {
+        if scanner.isNamed(name, "offers") {
             try takeOffers(&scanner, most: maximumOffers)
-        } else if scanner.matches(name, "info_hash") {
+        } else if scanner.isNamed(name, "info_hash") {
             try takeInfoHash(&scanner, most: maximumHashes)
-        } else if scanner.matches(name, "peer_id") {
+        } else if scanner.isNamed(name, "peer_id") {
             let text = try scanner.text()
             peerID = text.flatMap { peerID(at: $0, scanner) }
             peerIDPlace = text?.quoted ?? 0..<0
-        } else if scanner.matches(name, "to_peer_id") {
+        } else if scanner.isNamed(name, "to_peer_id") {
             toPeerID = try scanner.text().flatMap { peerID(at: $0, scanner) }
-        } else if scanner.matches(name, "offer_id") {
+        } else if scanner.isNamed(name, "offer_id") {
             let text = try scanner.text()
             offerID = text.flatMap { offerKey(at: $0, scanner) }
             offerIDPlace = text?.quoted ?? 0..<0
-        } else if scanner.matches(name, "answer") {
+        } else if scanner.isNamed(name, "answer") {
             let (place, isObject, hasDescription) = try takeDescription(&scanner)
             answerPlace = isObject ? place : nil
             isAnswerWhole = hasDescription
-        } else if scanner.matches(name, "action") {
+        } else if scanner.isNamed(name, "action") {
             let text = try scanner.text()
             action =
                 text.map {
                     scanner.matches($0, "announce") ? .announce : scanner.matches($0, "scrape") ? .scrape : .other
                 } ?? .other
-        } else if scanner.matches(name, "event") {
+        } else if scanner.isNamed(name, "event") {
             let text = try scanner.text()
             event =
                 text.map {
                     scanner.matches($0, "stopped") ? .stopped : scanner.matches($0, "completed") ? .completed : .other
                 } ?? .other
-        } else if scanner.matches(name, "left") {
+        } else if scanner.isNamed(name, "left") {
             let place = try scanner.skip()
             // Nearly always a plain number, and only what begins so can be 0.
             isComplete =
@@ -126,12 +126,12 @@ struct ClientMessage {
             var id: (value: OfferKey, place: Range<Int>)?
             var offer: Range<Int>?
             while let name = try scanner.nextName() {
-                if scanner.matches(name, "offer_id") {
+                if scanner.isNamed(name, "offer_id") {
                     id = nil
                     if let text = try scanner.text(), let value = offerKey(at: text, scanner) {
                         id = (value, text.quoted)
                     }
-                } else if scanner.matches(name, "offer") {
+                } else if scanner.isNamed(name, "offer") {
                     let (place, _, hasDescription) = try takeDescription(&scanner)
                     offer = hasDescription ? place : nil
                 } else {
@@ -150,7 +150,7 @@ struct ClientMessage {
         guard try scanner.enterObject() else { return (start..<start, false, false) }
         var hasDescription = false
         while let name = try scanner.nextName() {
-            if scanner.matches(name, "sdp") {
+            if scanner.isNamed(name, "sdp") {
                 hasDescription = try scanner.text() != nil
             } else {
                 try scanner.skip()
@@ -181,6 +181,13 @@ enum OfferKey: Hashable, Sendable {
     case twentyBytes(InfoHash)
     /// Any other text.
     case text(TrackerOfferID)
+}
+
+extension JSONScanner {
+    /// Whether a name is this one. Most are not, and most of those are of another length.
+    fileprivate func isNamed(_ name: Text, _ literal: StaticString) -> Bool {
+        (name.range.count == literal.utf8CodeUnitCount || name.hasEscapes) && matches(name, literal)
+    }
 }
 
 extension JSONScanner.Text {

@@ -80,6 +80,8 @@ public struct TrackerServer: Sendable {
 
     let configuration: TrackerServerConfiguration
     private var entropy: Entropy
+    /// Who gets an offer is drawn with this, which is drawn anew at each sweep: the system's own numbers take a system call each.
+    private var draws: Entropy
     private var links: [TrackerLinkID: Link] = [:]
     private var linksByAddress: [AddressKey: Int] = [:]
     private var swarms: [InfoHash: ServerSwarm] = [:]
@@ -91,6 +93,8 @@ public struct TrackerServer: Sendable {
 
     public init(configuration: TrackerServerConfiguration = .init(), entropy: Entropy) {
         self.configuration = configuration
+        var entropy = entropy
+        draws = .seed(entropy.next())
         self.entropy = entropy
     }
 
@@ -183,6 +187,7 @@ public struct TrackerServer: Sendable {
             counters.peersExpired += expired.count
             if swarms[infoHash]?.isEmpty ?? true { swarms[infoHash] = nil }
         }
+        draws = .seed(entropy.next())
         nextSweep = nil
         scheduleSweep(now: now)
     }
@@ -302,8 +307,8 @@ public struct TrackerServer: Sendable {
     ) {
         let oldestOffer = now - configuration.answerWindow
         let mostOwed = configuration.undeliveredAnswersPerPeer
-        // One number from the system for each announce: it takes a system call.
-        var stream = Entropy.seed(entropy.next())
+        var stream = draws
+        defer { draws = stream }
         let receivers = swarms.values[swarm].draw(message.offers.count, besides: place, using: &stream) { receiver in
             guard receiver.link != link, let other = links.index(forKey: receiver.link) else { return false }
             let isOwing =
