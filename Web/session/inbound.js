@@ -81,7 +81,6 @@ export class Inbound {
   receive(frame, budget = Infinity) {
     // The writer keeps what was not noted durably here: if its base is ahead, we have lost what we noted.
     if (this.stream !== frame.stream || frame.base > this.expected) this.#begin(frame);
-    this.confirm(frame.base);
     if (frame.sequence < this.expected || frame.sequence - this.expected >= windowOf(this.lane)) return [];
     return isOrdered(this.lane) ? this.#receiveInOrder(frame, budget) : this.#receiveInAnyOrder(frame, budget);
   }
