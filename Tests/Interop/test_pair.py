@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 
 import pytest
@@ -162,6 +163,44 @@ async def test_it_ends_cleanly(make_peer, connected: bool, how: str) -> None:
     assert stopwatch.within(5 if how == "end of stdin" else 2.5)
     if connected:
         await other.log.wait("closed", label="main")
+
+
+async def test_two_people_pass_short_words_by_hand(node_host) -> None:
+    """Without --json: each description is one word that fits a QR code and may be pasted with white space around it."""
+    offerer, answerer = JSONProcess("pair-by-hand-offer"), JSONProcess("pair-by-hand-answer")
+
+    async def line(process: JSONProcess, number: int) -> str:
+        async with asyncio.timeout(20):
+            while len(process.not_json) <= number:
+                assert process.running, process.stderr()
+                await asyncio.sleep(0.02)
+        return process.not_json[number].decode().strip()
+
+    try:
+        await offerer.start("pair", within=node_host.within)
+        await answerer.start("pair", "--answer", within=node_host.within)
+        offer = await line(offerer, 0)
+        # A QR code of version 20 holds 858 bytes at the lowest level of correction.
+        assert re.fullmatch(r"[A-Za-z0-9_-]{100,858}", offer)
+        await answerer.write_line(f"  {offer}\t")
+        answer = await line(answerer, 0)
+        assert re.fullmatch(r"[A-Za-z0-9_-]{100,858}", answer) and answer != offer
+        await offerer.write_line(f"{answer}\r")
+        for process in (offerer, answerer):
+            async with asyncio.timeout(20):
+                while "channel main is open" not in process.stderr():
+                    await asyncio.sleep(0.05)
+        await offerer.write_line("hello there")
+        assert await line(answerer, 1) == "hello there"
+        await answerer.write_line("and back")
+        assert await line(offerer, 1) == "and back"
+        await offerer.write_line("/quit")
+        assert await offerer.exit_status(5) == 0
+        answerer.close_stdin()
+        assert await answerer.exit_status(5) == 0
+    finally:
+        await offerer.end()
+        await answerer.end()
 
 
 async def test_an_unknown_option_is_bad_usage(node_host) -> None:

@@ -34,21 +34,21 @@ import Testing
     @Test func newRenoHalvesOncePerRecovery() {
         var control = CongestionControl(configuration(.newReno))
         let end = TSN(initial: 50)
-        expectTrue(control.lost(bytes: packet, highestOutstanding: end))
-        expectTrue(!control.lost(bytes: packet, highestOutstanding: end + 9))
+        expectTrue(control.lost(bytes: packet, highestOutstanding: end, now: .zero))
+        expectTrue(!control.lost(bytes: packet, highestOutstanding: end + 9, now: .zero))
         #expect(control.window == 5 * packet && control.isInRecovery)
         control.acknowledged(sample(bytes: packet, flight: 5 * packet, cumulative: end - 1))
         #expect(control.isInRecovery && control.window == 5 * packet)
         control.acknowledged(sample(bytes: packet, flight: packet, cumulative: end))
         #expect(!control.isInRecovery)
-        expectTrue(control.lost(bytes: packet, highestOutstanding: end + 9))
+        expectTrue(control.lost(bytes: packet, highestOutstanding: end + 9, now: .zero))
         // Never below four packets.
         #expect(control.window == 4 * packet)
     }
 
     @Test func newRenoGrowsByOnePacketPerWindow() {
         var control = CongestionControl(configuration(.newReno))
-        _ = control.lost(bytes: packet, highestOutstanding: TSN(initial: 1))
+        _ = control.lost(bytes: packet, highestOutstanding: TSN(initial: 1), now: .zero)
         control.acknowledged(sample(bytes: packet, flight: 1))
         #expect(!control.isInSlowStart && !control.isInRecovery)
         let window = control.window
@@ -72,17 +72,35 @@ import Testing
             return control
         }
         var control = measured(51 * .millisecond)
-        for _ in 0..<8 { expectTrue(!control.lost(bytes: packet, highestOutstanding: TSN(initial: 90))) }
+        for _ in 0..<8 { expectTrue(!control.lost(bytes: packet, highestOutstanding: TSN(initial: 90), now: .zero)) }
         #expect(control.window == 10 * packet && control.reductions == 0)
         // The ninth of about forty is too many.
-        expectTrue(control.lost(bytes: packet, highestOutstanding: TSN(initial: 90)))
+        expectTrue(control.lost(bytes: packet, highestOutstanding: TSN(initial: 90), now: .zero))
         #expect(control.window == 7 * packet && control.isInRecovery)
 
-        control = measured(62_500_000)
-        expectTrue(!control.lost(bytes: packet, highestOutstanding: TSN(initial: 90)))
-        control = measured(62_600_000)
-        expectTrue(control.lost(bytes: packet, highestOutstanding: TSN(initial: 90)))
+        control = measured(54 * .millisecond)
+        expectTrue(!control.lost(bytes: packet, highestOutstanding: TSN(initial: 90), now: .zero))
+        control = measured(54 * .millisecond + 1)
+        expectTrue(control.lost(bytes: packet, highestOutstanding: TSN(initial: 90), now: .zero))
         #expect(control.window == 7 * packet)
+    }
+
+    /// RFC 9438 to the letter: each loss counts.
+    @Test func nothingIsToleratedWithoutLeave() {
+        var settings = SCTPConfiguration()
+        settings.toleratedLoss = 0
+        var control = CongestionControl(settings)
+        for number in 0..<32 {
+            control.acknowledged(sample(bytes: packet, flight: packet, roundTrip: 50 * .millisecond, at: number))
+        }
+        expectTrue(control.lost(bytes: packet, highestOutstanding: TSN(initial: 90), now: .zero))
+        #expect(control.window == 7 * packet)
+        for _ in 0..<9 {
+            control.acknowledged(sample(bytes: packet, flight: packet, cumulative: TSN(initial: 91)))
+            expectTrue(control.lost(bytes: packet, highestOutstanding: TSN(initial: 90), now: .zero))
+        }
+        // Never below two packets.
+        #expect(control.window == 2 * packet)
     }
 
     /// RFC 9438 §4.2: back at the plateau after K seconds, flat there, then faster and faster.
@@ -92,7 +110,7 @@ import Testing
             control.acknowledged(sample(bytes: control.window, flight: control.window))
         }
         let before = Double(control.window) / Double(packet)
-        expectTrue(control.lost(bytes: packet, highestOutstanding: TSN(initial: 90)))
+        expectTrue(control.lost(bytes: packet, highestOutstanding: TSN(initial: 90), now: .zero))
         #expect(abs(Double(control.window) / Double(packet) - 0.7 * before) < 1)
         // K = ((1 - 0.7) W / 0.4)^(1/3).
         var seconds: [Int: Double] = [:]
@@ -123,7 +141,7 @@ import Testing
         if byTimeout {
             control.timedOut()
         } else {
-            _ = control.lost(bytes: packet, highestOutstanding: TSN(initial: 50))
+            _ = control.lost(bytes: packet, highestOutstanding: TSN(initial: 50), now: .zero)
         }
         let reduced = control.window
         control.retransmitted()

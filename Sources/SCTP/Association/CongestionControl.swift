@@ -14,18 +14,14 @@ public enum CongestionAlgorithm: Hashable, Sendable {
 /// it lets go. Afterwards the window follows CUBIC (RFC 9438).
 ///
 /// What differs from both: a loss reduces the window only when it looks like a full queue. A loss is *tolerated* — repaired,
-/// and the window stays — while the round trip shows no queue (the shortest of the last sixteen is within a quarter, and
-/// within 4 to 25 ms, of the path's shortest) and about 2 % of the last thousand packets were lost at most (BBRv2's
-/// threshold). Reno and
-/// CUBIC read each of the random losses of a radio link as congestion: at 1 % and 50 ms neither can pass 3 Mbit/s,
-/// whatever the link carries. The price: behind a bottleneck with hardly any buffer, where loss is the only sign, this
-/// sender goes on until 2 % are lost, and so takes more than its share beside a Reno flow there, as BBRv2 does. Where a
-/// queue can form (nearly everywhere), its delay marks the loss as congestion, and the answer is CUBIC's.
+/// and the window stays — while the round trip shows no queue (the shortest of the latest few is within a sixteenth, and
+/// within 4 to 25 ms, of the path's shortest) and little is lost; see `LossTolerance`. Reno and CUBIC read each of the random
+/// losses of a radio link as congestion: at 1 % and 50 ms neither can pass 3 Mbit/s, whatever the link carries. The price:
+/// behind a bottleneck with hardly any buffer, where loss is the only sign, this sender goes on until 2 % are lost, and so
+/// takes more than its share beside a Reno flow there, as BBRv2 does. Where a queue can form (nearly everywhere), its delay
+/// marks the loss as congestion, and the answer is CUBIC's.
 ///
-/// A second departure bounds the queue it keeps itself: once the shortest round trip of a round exceeds the path's by more
-/// than `queueLimit`, the window is reduced to what the path holds without it, so a deep buffer is not filled to its brim.
-/// When the room that makes is taken by others twice in a row, they keep the queue, and delay is no guide: for a time only
-/// losses count, as they do for them.
+/// A second departure bounds the queue that this sender keeps: `boundQueue`.
 struct CongestionControl: Sendable {
     /// What a SACK says.
     struct Sample: Sendable {
@@ -42,7 +38,7 @@ struct CongestionControl: Sendable {
         var now: Instant
     }
 
-    private enum Phase: Equatable, Sendable {
+    enum Phase: Equatable, Sendable {
         case slowStart
         /// HyStart++'s conservative slow start: how many rounds it has lasted, and the round trip it began with.
         case conservative(rounds: Int, baseline: Int64)
@@ -62,75 +58,56 @@ struct CongestionControl: Sendable {
 
     // RFC 9438 §4.1, §4.6.
     private static let scale = 0.4
-    private static let beta = 0.7
+    static let beta = 0.7
     // RFC 9406 §4.3.
     private static let minThreshold: Int64 = 4 * .millisecond
     private static let maxThreshold: Int64 = 16 * .millisecond
-    private static let samplesPerRound = 8
-    private static let samplesPerBlock = 16
+    static let samplesPerRound = 8
+    private static let longestBlock = 16
+    private static let shortestBlock = 4
     private static let conservativeDivisor = 4
     private static let conservativeRounds = 5
-    /// How much loss without a queue is no congestion.
-    private static let toleratedLoss = 0.02
-    /// So many packets lost by chance are no proof of a higher rate.
-    private static let lossMargin = 8
-    /// Over how many packets the loss is measured, at most.
-    private static let lossMemory = 1000
-    /// For how long delay is no guide after another flow kept the queue; twice as long each time.
-    private static let shortestCompetition: Int64 = 10 * .second
-    private static let longestCompetition: Int64 = 80 * .second
-    /// Reductions in a row that only made room for others: each counts two, or one if the queue never was short.
-    private static let maxDeclines = 3
 
-    private let algorithm: CongestionAlgorithm
-    private let packetSize: Int
+    let algorithm: CongestionAlgorithm
+    let packetSize: Int
     private let initialWindow: Int
-    private let queueLimit: Int64
-    private let maxWindow: Int
+    let queueLimit: Int64
+    let maxWindow: Int
 
-    private var phase = Phase.slowStart
-    private var threshold = Int.max
+    var phase = Phase.slowStart
+    var threshold = Int.max
     private var partialBytesAcked = 0
     private var undo: Undo?
 
     // CUBIC, in packets and seconds.
-    private var plateau = 0.0
+    var plateau = 0.0
     private var inflection = 0.0
-    private var epoch: Instant?
+    var epoch: Instant?
     private var friendlyWindow = 0.0
     private var lastAck: Instant?
 
     // Rounds.
     private var roundEnd: TSN?
-    private var roundShortest = Int64.max
-    private var roundSamples = 0
-    private var lastRoundShortest = Int64.max
-    /// The shortest of the last sixteen measurements, and of those that are being collected.
-    private var blockShortest = Int64.max
+    var roundShortest = Int64.max
+    var roundSamples = 0
+    var lastRoundShortest = Int64.max
+    /// The shortest of the latest block of measurements, and of those that are being collected.
+    var blockShortest = Int64.max
     private var nextBlockShortest = Int64.max
     private var blockSamples = 0
-    private var pathShortest = Int64.max
+    var pathShortest = Int64.max
     private var lastRoundTrip: Int64 = 0
 
     // Loss.
-    private var ackedBytes = 0
-    private var lostBytes = 0
+    var tolerance: LossTolerance
+    /// What the window was before it was reduced on trial.
+    private var beforeTrial: Undo?
 
-    // Delay.
-    private var roundsSinceDelayReduction = Int.max
-    private var windowBeforeReduction = 0
-    /// Reductions in a row for which the window had not come back to where the one before found it, and where it was
-    /// before the first of them.
-    private var declines = 0
-    /// The queue was short since the last reduction.
-    private var hasDrained = true
-    private var windowBeforeDeclines = 0
-    private var ignoresDelayUntil = Instant.zero
-    /// For how long delay is no guide the next time.
-    private var competition = CongestionControl.shortestCompetition
+    /// How the queue answers to what is done about it.
+    var queue = QueueHistory()
 
     /// The congestion window in bytes (cwnd).
-    private(set) var window: Int
+    var window: Int
     /// Fast recovery lasts until this number is acknowledged (RFC 9260 §7.2.4).
     private(set) var recoveryEnd: TSN?
     /// How often the window was reduced, and how often that was taken back.
@@ -142,6 +119,7 @@ struct CongestionControl: Sendable {
         packetSize = configuration.maxPacketSize
         initialWindow = configuration.initialWindowPackets * configuration.maxPacketSize
         queueLimit = max(0, configuration.queueLimit.nanosecondsClamped)
+        tolerance = LossTolerance(configuration)
         maxWindow = max(configuration.maxCongestionWindow, initialWindow)
         window = initialWindow
     }
@@ -152,13 +130,17 @@ struct CongestionControl: Sendable {
     /// Whether losses are being repaired.
     var isInRecovery: Bool { recoveryEnd != nil }
 
-    private var minWindow: Int { 4 * packetSize }
+    /// RFC 9438 §4.6 and RFC 9260 §7.2.3: where four flows of four packets share a slow link, they lose more than they send.
+    var minWindow: Int { (algorithm == .cubic ? 2 : 4) * packetSize }
+
+    /// How many measurements make a block: those of half a window, when a SACK answers two packets, or less.
+    private var samplesPerBlock: Int { min(max(window / (4 * packetSize), Self.shortestBlock), Self.longestBlock) }
 
     // MARK: Acknowledgements
 
     /// A SACK came.
     mutating func acknowledged(_ sample: Sample) {
-        ackedBytes += sample.bytes
+        tolerance.acknowledged(sample.bytes)
         if let roundTrip = sample.roundTrip {
             pathShortest = min(pathShortest, roundTrip)
             roundShortest = min(roundShortest, roundTrip)
@@ -166,7 +148,7 @@ struct CongestionControl: Sendable {
             lastRoundTrip = roundTrip
             nextBlockShortest = min(nextBlockShortest, roundTrip)
             blockSamples += 1
-            if blockSamples == Self.samplesPerBlock {
+            if blockSamples >= samplesPerBlock {
                 blockShortest = nextBlockShortest
                 nextBlockShortest = .max
                 blockSamples = 0
@@ -179,6 +161,8 @@ struct CongestionControl: Sendable {
         if let end = recoveryEnd {
             guard sample.cumulative >= end else { return }
             recoveryEnd = nil
+        } else if tolerance.isTrying, let verdict = tolerance.judge(acked: sample.bytes, lost: 0, now: sample.now) {
+            finishTrial(verdict)
         }
         guard sample.bytes > 0 else { return }
         // The window grows only when it was what held the sender back (§7.2.1, §7.2.2). Pacing leaves a part of it unused
@@ -229,7 +213,11 @@ struct CongestionControl: Sendable {
                 phase = .conservative(rounds: 0, baseline: blockShortest)
             }
         case .conservative(_, let baseline):
-            if blockShortest < baseline - Self.minThreshold / 2 { phase = .slowStart }
+            if blockShortest < baseline - Self.minThreshold / 2 {
+                phase = .slowStart
+            } else if queueLimit > 0, blockShortest - pathShortest > longestQueue {
+                enterAvoidance()
+            }
         case .avoidance:
             break
         }
@@ -243,16 +231,12 @@ struct CongestionControl: Sendable {
                 phase = .conservative(rounds: rounds + 1, baseline: baseline)
             }
         }
-        if roundsSinceDelayReduction < .max { roundsSinceDelayReduction += 1 }
-        if algorithm == .cubic { boundQueue(sample) }
+        if algorithm == .cubic { boundQueue(now: sample.now) }
         if roundSamples > 0 { lastRoundShortest = roundShortest }
         roundShortest = .max
         roundSamples = 0
         roundEnd = sample.nextTSN
-        if ackedBytes + lostBytes > Self.lossMemory * packetSize {
-            ackedBytes /= 2
-            lostBytes /= 2
-        }
+        tolerance.beginRound(now: sample.now)
     }
 
     /// RFC 9438 §4.2–§4.5.
@@ -285,35 +269,43 @@ struct CongestionControl: Sendable {
 
     // MARK: Losses
 
-    /// Whether no more was lost lately than is tolerated.
-    private var isLossSmall: Bool {
-        Double(lostBytes) <= Double(ackedBytes + lostBytes) * Self.toleratedLoss
-            + Double(Self.lossMargin * packetSize)
-    }
-
-    /// How much longer the shortest of the latest round trips is than the path's.
-    private var queueDelay: Int64 {
-        let recent =
-            if blockShortest < .max { blockShortest } else { min(roundShortest, lastRoundShortest) }
-        return recent == .max ? 0 : recent - pathShortest
-    }
-
-    /// Whether a loss is no sign of congestion.
-    private var isTolerated: Bool {
-        guard algorithm == .cubic, pathShortest < .max else { return false }
-        let allowed = min(max(pathShortest / 4, 4 * .millisecond), 25 * .millisecond)
-        return queueDelay <= allowed && isLossSmall
-    }
-
     /// Fragments are missing: the window is reduced, once per recovery (§7.2.3, §7.2.4), unless that is tolerated.
     ///
     /// - Returns: whether a recovery began, so that one packet may go regardless of the window.
-    mutating func lost(bytes: Int, highestOutstanding: TSN) -> Bool {
-        lostBytes += bytes
-        guard recoveryEnd == nil, !isTolerated else { return false }
+    mutating func lost(bytes: Int, highestOutstanding: TSN, now: Instant) -> Bool {
+        tolerance.lost(bytes)
+        guard recoveryEnd == nil else { return false }
+        let isQueueShort = isQueueShort
+        if tolerance.isTrying {
+            if isQueueShort {
+                if let verdict = tolerance.judge(acked: 0, lost: bytes, now: now) { finishTrial(verdict) }
+                return false
+            }
+            tolerance.endTrial()
+            beforeTrial = nil
+        } else if isQueueShort, tolerance.isLossSmall {
+            return false
+        }
         reduce(to: algorithm == .cubic ? Self.beta : 0.5)
         recoveryEnd = highestOutstanding
+        if isQueueShort {
+            tolerance.beginTrial(window: undo?.window ?? window, isInSlowStart: undo?.phase != .avoidance, now: now)
+            beforeTrial = undo
+        } else {
+            noteFullQueue(now: now)
+        }
         return true
+    }
+
+    /// A smaller window has shown whether it was the cause of the loss.
+    private mutating func finishTrial(_ verdict: LossTolerance.Verdict) {
+        defer { beforeTrial = nil }
+        guard verdict == .random, let before = beforeTrial else { return }
+        restore(before)
+        guard phase == .avoidance else { return }
+        // The link was not full.
+        phase = .conservative(rounds: 0, baseline: blockShortest < .max ? blockShortest : pathShortest)
+        threshold = .max
     }
 
     private mutating func reduce(to share: Double) {
@@ -339,6 +331,8 @@ struct CongestionControl: Sendable {
             threshold = max(window / 2, minWindow)
         }
         reductions += 1
+        tolerance.endTrial()
+        beforeTrial = nil
         window = packetSize
         phase = .slowStart
         partialBytesAcked = 0
@@ -356,78 +350,26 @@ struct CongestionControl: Sendable {
     /// The peer reports numbers that came twice. When that is true of all that was sent again, nothing was lost, and
     /// the window is what it was.
     mutating func reportedDuplicates(_ count: Int) {
-        lostBytes = max(0, lostBytes - count * packetSize)
+        tolerance.found(count * packetSize)
         guard var state = undo, state.didRetransmit else { return }
         state.retransmissions -= count
         if state.retransmissions <= 0 {
-            window = max(window, state.window)
-            threshold = max(threshold, state.threshold)
-            phase = state.phase
-            plateau = state.plateau
-            epoch = nil
-            recoveryEnd = nil
-            undo = nil
-            undoneReductions += 1
+            restore(state)
         } else {
             undo = state
         }
     }
 
-    // MARK: Delay
-
-    /// A round is over: is the queue too long?
-    private mutating func boundQueue(_ sample: Sample) {
-        guard queueLimit > 0, phase == .avoidance, recoveryEnd == nil, roundSamples >= Self.samplesPerRound,
-            pathShortest < .max, sample.now >= ignoresDelayUntil
-        else { return }
-        let delay = roundShortest - pathShortest
-        guard delay > max(queueLimit, pathShortest / 2) else {
-            if roundsSinceDelayReduction > 0 { hasDrained = true }
-            return
-        }
-        // A reduction takes a round to be felt, and another to be measured.
-        guard roundsSinceDelayReduction > 2 else { return }
-        // Who fills the queue alone comes back to the same window each time before it is too long again.
-        // A queue that one reduction could not drain may still be our own.
-        let isDecline = !hasDrained || window * 8 < windowBeforeReduction * 7
-        if isDecline {
-            if declines == 0 { windowBeforeDeclines = windowBeforeReduction }
-            declines += hasDrained ? 2 : 1
-        } else {
-            declines = 0
-            competition = Self.shortestCompetition
-        }
-        if declines >= Self.maxDeclines {
-            compete(now: sample.now)
-            return
-        }
-        let before = window
-        rememberPlateau()
-        // What the path holds without a queue, and a little less: flows that came later learn how short it is.
-        // A queue that still grew during the round is longer by now than the round's shortest shows.
-        let latest = max(delay, blockShortest < .max ? blockShortest - pathShortest : 0)
-        let share = 0.9 * Double(pathShortest) / Double(pathShortest + latest)
-        window = max(Int(Double(window) * min(max(share, 0.5), Self.beta)), minWindow)
-        threshold = window
+    /// A reduction was needless.
+    private mutating func restore(_ state: Undo) {
+        window = max(window, state.window)
+        threshold = max(threshold, state.threshold)
+        phase = state.phase
+        plateau = state.plateau
         epoch = nil
-        roundsSinceDelayReduction = 0
-        // Several reductions in a row are one: what counts is the window they lead to.
-        windowBeforeReduction = hasDrained ? before : window
-        hasDrained = false
-    }
-
-    /// Someone else keeps the queue and takes what is given up: for a time only losses count, and the window is what it
-    /// would be had they been all that counted.
-    private mutating func compete(now: Instant) {
-        ignoresDelayUntil = now.adding(competition)
-        competition = min(competition * 2, Self.longestCompetition)
-        window = min(maxWindow, max(window, Int(Double(windowBeforeDeclines) * Self.beta)))
-        threshold = window
-        plateau = Double(windowBeforeDeclines) / Double(packetSize)
-        epoch = nil
-        declines = 0
-        windowBeforeReduction = 0
-        roundsSinceDelayReduction = .max
+        recoveryEnd = nil
+        undo = nil
+        undoneReductions += 1
     }
 
     // MARK: Path
@@ -451,14 +393,9 @@ struct CongestionControl: Sendable {
         blockSamples = 0
         pathShortest = .max
         lastRoundTrip = 0
-        ackedBytes = 0
-        lostBytes = 0
-        roundsSinceDelayReduction = .max
-        windowBeforeReduction = 0
-        declines = 0
-        hasDrained = true
-        competition = Self.shortestCompetition
-        ignoresDelayUntil = .zero
+        tolerance.reset()
+        beforeTrial = nil
+        queue = QueueHistory()
         recoveryEnd = nil
     }
 

@@ -309,7 +309,7 @@ extension SCTPAssociation {
             congestion.reportedDuplicates(sack.duplicates.count)
             outstanding.widenReorderingWindow()
         }
-        noticeLosses(acknowledgement.bytesLost)
+        noticeLosses(acknowledgement.bytesLost, now: now)
         timers[.reordering] = outstanding.reorderingDeadline
         if outstanding.isEmpty {
             timers[.retransmission] = nil

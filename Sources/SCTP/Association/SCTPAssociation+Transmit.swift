@@ -214,7 +214,7 @@ extension SCTPAssociation {
             if state == .cookieEchoed { repeatCookieEcho(now: now) }
         }
         if timers.fires(.reordering, at: now) {
-            noticeLosses(outstanding.expireReordering(queue: &queue, now: now))
+            noticeLosses(outstanding.expireReordering(queue: &queue, now: now), now: now)
             timers[.reordering] = outstanding.reorderingDeadline
             if outstanding.didAbandon { scheduleForwardTSN(now: now) }
         }
@@ -254,9 +254,9 @@ extension SCTPAssociation {
     }
 
     /// Fragments were found lost.
-    mutating func noticeLosses(_ bytes: Int) {
+    mutating func noticeLosses(_ bytes: Int, now: Instant) {
         guard bytes > 0 else { return }
-        if congestion.lost(bytes: bytes, highestOutstanding: outstanding.nextTSN - 1) {
+        if congestion.lost(bytes: bytes, highestOutstanding: outstanding.nextTSN - 1, now: now) {
             forcedPackets = max(forcedPackets, 1)
         }
     }

@@ -59,6 +59,10 @@ public struct SCTPConfiguration: Sendable {
     /// How much queueing delay this sender causes of its own will (with CUBIC), or half the path's shortest round trip if
     /// that is more; zero for as much as the buffers hold.
     public var queueLimit = Duration.milliseconds(30)
+    /// The share of packets that may be lost, while no queue is seen, without being taken for congestion (with CUBIC): 2 %, as
+    /// BBRv3 has it; up to 0.2. More is tolerated where a smaller window does not make it less. Zero for none: each loss counts,
+    /// as RFC 9438 says.
+    public var toleratedLoss = 0.02
     /// How often SHUTDOWN is repeated before the association is given up (Association.Max.Retrans, RFC 9260 §16).
     public var maxShutdownRetransmissions = 8
     /// How often the retransmission timer may expire, or HEARTBEAT go unanswered, in a row, before the association is given
