@@ -130,7 +130,7 @@ struct CongestionControl: Sendable {
     /// Whether losses are being repaired.
     var isInRecovery: Bool { recoveryEnd != nil }
 
-    /// RFC 9438 §4.6 and RFC 9260 §7.2.3: where four flows of four packets share a slow link, they lose more than they send.
+    /// RFC 9438 §4.6, and RFC 9260 §7.2.3, by which a few flows together keep more packets under way than a slow link holds.
     var minWindow: Int { (algorithm == .cubic ? 2 : 4) * packetSize }
 
     /// How many measurements make a block: those of half a window, when a SACK answers two packets, or less.
