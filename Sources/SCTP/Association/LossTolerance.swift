@@ -21,9 +21,7 @@ struct LossTolerance: Sendable {
         var rateBefore: Double?
         /// How many bytes it takes.
         var size: Int
-        /// When the first bytes arrived, and how many came after these: a SACK may tell of many at once.
-        var began: Instant?
-        var delivered = 0
+        var began: Instant
         var acked = 0
         var lost = 0
     }
@@ -145,7 +143,7 @@ struct LossTolerance: Sendable {
     /// it would not be tolerated anyway, or so little is sent that the test would show nothing.
     ///
     /// - Parameter window: before it was reduced, in bytes.
-    mutating func beginTrial(window: Int, isInSlowStart: Bool) {
+    mutating func beginTrial(window: Int, isInSlowStart: Bool, now: Instant) {
         let recently = Self.share(recentlyLost, of: recentlyAcked)
         let longer = Self.share(lost, of: acked)
         let before = recently > 2 * longer ? recently : longer
@@ -155,7 +153,7 @@ struct LossTolerance: Sendable {
         let packets = min(Self.wantedLosses / before, Self.longestTrial * Double(window / packetSize))
         trial = Trial(
             shareBefore: before, rateBefore: isInSlowStart ? nil : rate,
-            size: packetSize * Int(max(Self.shortestTrial, packets)))
+            size: packetSize * Int(max(Self.shortestTrial, packets)), began: now)
     }
 
     /// The window changed for another reason.
@@ -166,15 +164,11 @@ struct LossTolerance: Sendable {
     /// - Returns: the verdict when the trial is over.
     mutating func judge(acked: Int, lost: Int, now: Instant) -> Verdict? {
         guard var current = trial else { return nil }
-        if current.began == nil {
-            if acked > 0 { current.began = now }
-        } else {
-            current.delivered += acked
-        }
+        if current.acked == 0 { current.began = now }
         current.acked += acked
         current.lost += lost
         let isHopeless = Double(current.lost) > Self.highestShare * Double(current.size)
-        guard isHopeless || current.acked + current.lost >= current.size else {
+        guard isHopeless || (current.acked + current.lost >= current.size && now > current.began) else {
             trial = current
             return nil
         }
@@ -193,7 +187,6 @@ struct LossTolerance: Sendable {
             return false
         }
         guard let before = trial.rateBefore else { return true }
-        guard let began = trial.began, now > began else { return false }
-        return Double(trial.delivered) * 1e9 / Double(now.nanoseconds(since: began)) <= before * Self.lessDelivered
+        return Double(trial.acked) * 1e9 / Double(now.nanoseconds(since: trial.began)) <= before * Self.lessDelivered
     }
 }
