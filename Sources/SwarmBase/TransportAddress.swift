@@ -81,6 +81,18 @@ public enum IPAddress: Hashable, Sendable {
     }
 }
 
+extension IPAddress: Comparable {
+    /// IPv4 first, then as numbers: an order that depends on nothing but the addresses.
+    public static func < (a: IPAddress, b: IPAddress) -> Bool {
+        switch (a, b) {
+        case (.v4(let a), .v4(let b)): a < b
+        case (.v6(let aHigh, let aLow), .v6(let bHigh, let bLow)): (aHigh, aLow) < (bHigh, bLow)
+        case (.v4, .v6): true
+        case (.v6, .v4): false
+        }
+    }
+}
+
 /// An IP address and a UDP or TCP port: what RFC 8445 §4 calls a transport address.
 public struct TransportAddress: Hashable, Sendable {
     public var address: IPAddress
@@ -90,6 +102,12 @@ public struct TransportAddress: Hashable, Sendable {
     public init(_ address: IPAddress, port: UInt16) {
         self.address = address
         self.port = port
+    }
+}
+
+extension TransportAddress: Comparable {
+    public static func < (a: TransportAddress, b: TransportAddress) -> Bool {
+        (a.address, a.port) < (b.address, b.port)
     }
 }
 

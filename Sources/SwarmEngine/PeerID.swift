@@ -8,6 +8,8 @@ import SwarmBase
 public struct PeerID: Hashable, Comparable, Sendable, LosslessStringConvertible {
     /// x ‖ y, 32 bytes each, big-endian.
     public let rawRepresentation: [UInt8]
+    /// The first eight bytes: how a list of neighbours names a member.
+    let prefix: UInt64
 
     /// Reads the 64 raw bytes.
     ///
@@ -16,7 +18,7 @@ public struct PeerID: Hashable, Comparable, Sendable, LosslessStringConvertible 
         guard bytes.count == 64, (try? P256.Signing.PublicKey(rawRepresentation: Array(bytes))) != nil else {
             return nil
         }
-        rawRepresentation = Array(bytes)
+        self.init(point: Array(bytes))
     }
 
     /// Reads SEA's `pub` text, 87 characters.
@@ -28,7 +30,12 @@ public struct PeerID: Hashable, Comparable, Sendable, LosslessStringConvertible 
         self.init(rawRepresentation: x + y)
     }
 
-    init(_ key: P256.Signing.PublicKey) { rawRepresentation = Array(key.rawRepresentation) }
+    init(_ key: P256.Signing.PublicKey) { self.init(point: Array(key.rawRepresentation)) }
+
+    private init(point: [UInt8]) {
+        rawRepresentation = point
+        prefix = point.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
+    }
 
     public var description: String {
         rawRepresentation[..<32].base64URL + "." + rawRepresentation[32...].base64URL
@@ -37,8 +44,17 @@ public struct PeerID: Hashable, Comparable, Sendable, LosslessStringConvertible 
     /// The first characters, for people to read.
     public var short: String { String(description.prefix(8)) }
 
+    public static func == (a: PeerID, b: PeerID) -> Bool {
+        a.prefix == b.prefix && a.rawRepresentation == b.rawRepresentation
+    }
+
+    /// Ids are looked up for every packet. Their first eight bytes tell them apart: each further key with the same ones costs
+    /// 2⁶⁴ keys to find.
+    public func hash(into hasher: inout Hasher) { hasher.combine(prefix) }
+
     public static func < (a: PeerID, b: PeerID) -> Bool {
-        a.rawRepresentation.lexicographicallyPrecedes(b.rawRepresentation)
+        a.prefix != b.prefix
+            ? a.prefix < b.prefix : a.rawRepresentation.lexicographicallyPrecedes(b.rawRepresentation)
     }
 
     /// Whether `signature` (r ‖ s, 64 bytes) is this member's over `message`.

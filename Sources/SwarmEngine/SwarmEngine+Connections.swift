@@ -34,7 +34,7 @@ extension SwarmEngine {
 
     /// Moves out what a connection has to send and to say.
     mutating func drain(_ connection: Connection, now: Instant) {
-        router.setUfrags(connection.peerConnection.localUfrags, for: connection.id)
+        router.setUfrags(connection.peerConnection.localUfrags, for: connection.id.value)
         drainTransmits(of: connection, now: now)
         while let event = connection.peerConnection.pollEvent() {
             switch event {
@@ -68,9 +68,8 @@ extension SwarmEngine {
                 }
             case .addressValidated(let address):
                 // DTLS of two connections from one address cannot be told apart: the newer is the one that is meant.
-                if let older = router.addressValidated(address, by: connection.id).flatMap({ connections[$0] }) {
-                    ended(older, now: now)
-                }
+                let older = router.addressValidated(address, by: connection.id.value)
+                if let older = older.flatMap({ connections[ConnectionID(value: $0)] }) { ended(older, now: now) }
             case .selectedAddress:
                 notePath(of: connection, now: now)
             }
@@ -80,7 +79,7 @@ extension SwarmEngine {
 
     mutating func drainTransmits(of connection: Connection, now: Instant) {
         while let transmit = connection.peerConnection.pollTransmit() {
-            router.noteTransmit(transmit.payload, by: connection.id, now: now)
+            router.noteTransmit(transmit.payload, by: connection.id.value, now: now)
             if isBlocked(connection, remote: transmit.destination, relay: transmit.relay) { continue }
             if transmit.relay == nil {
                 transmits.append(transmit)
@@ -107,7 +106,7 @@ extension SwarmEngine {
         connectionAgenda.touch(connection)
         connection.peerConnection.close(now: now)
         drainTransmits(of: connection, now: now)
-        router.remove(connection.id)
+        router.remove(connection.id.value)
         turn.forget(TURNUser(connection.id.value), now: now)
         carryTURN()
         graphChannelClosed(on: connection, now: now)

@@ -28,7 +28,7 @@ extension SwarmEngine {
         }
         forgetSurplusKnownPeers()
         // The latest first: how many hellos leave at once is bounded.
-        for known in knownPeers.values.sorted(by: { $0.metAt > $1.metAt }) {
+        for (_, known) in knownPeers.sorted(by: { ($0.value.metAt, $0.key) > ($1.value.metAt, $1.key) }) {
             for address in known.addresses { datagrams.seek(address, plane: .known, isKept: true, now: now) }
         }
     }
@@ -74,7 +74,7 @@ extension SwarmEngine {
 
     private mutating func forgetSurplusKnownPeers() {
         while knownPeers.count > Self.mostKnownPeers,
-            let oldest = knownPeers.min(by: { $0.value.metAt < $1.value.metAt })
+            let oldest = knownPeers.min(by: { ($0.value.metAt, $0.key) < ($1.value.metAt, $1.key) })
         {
             knownPeers[oldest.key] = nil
             if configuration.isDurable {

@@ -5,6 +5,8 @@ import SwarmBase
 extension SwarmEngine {
     /// How long a sealed record is used: a small part of what it is good for.
     private static let presenceReuse = Duration.seconds(5)
+    /// How long it takes at least until our record is written anew for yet another record of a former run.
+    static let ownRecordPause = Duration.seconds(10)
 
     /// Writes our presence record anew.
     mutating func announcePresence(now: Instant) {
@@ -43,12 +45,15 @@ extension SwarmEngine {
     /// back between the two: others would refuse our records, and relays our keys, until it has caught up.
     private mutating func takeOwn(_ record: PresenceRecord, now: Instant) {
         guard record.sessionKey != sessionKey.publicKey, isFresh(record.timestamp, now: now),
-            record.timestamp >= lastPresenceTimestamp, !isLeaving,
-            // Another who runs with our identity may do the same: no race between the two.
-            ownRecordAt.map({ now - $0 > .seconds(10) }) ?? true
+            record.timestamp >= lastPresenceTimestamp, !isLeaving
         else { return }
-        ownRecordAt = now
+        // There may be records of several former runs, at several relays: the latest of all counts.
         lastPresenceTimestamp = record.timestamp
+        // Another who runs with our identity does the same: no race between the two.
+        guard ownRecords.take(now: now) else {
+            presenceAt = min(presenceAt, now + Self.ownRecordPause)
+            return
+        }
         clockWasSetBack(now: now)
     }
 
@@ -83,12 +88,12 @@ extension SwarmEngine {
     mutating func followDays(now: Instant) {
         let margin = 600_000.0
         let days = Set([-margin, 0, margin].map { Int((wall(now) + $0) / 86_400_000) })
-        for day in days.subtracting(presenceSouls.keys) {
+        for day in days.subtracting(presenceSouls.keys).sorted() {
             presenceSouls[day] = topic.presenceSoul(day: day)
             inboxSouls[day] = topic.inboxSoul(of: peerID, day: day)
             for soul in [presenceSouls[day], inboxSouls[day]].compactMap(\.self) { gun.subscribe(soul, now: now) }
         }
-        for day in presenceSouls.keys.filter({ !days.contains($0) }) {
+        for day in presenceSouls.keys.sorted() where !days.contains(day) {
             for soul in [presenceSouls.removeValue(forKey: day), inboxSouls.removeValue(forKey: day)] {
                 if let soul { gun.unsubscribe(soul, now: now) }
             }
@@ -194,7 +199,9 @@ extension SwarmEngine {
     /// Makes room by forgetting a member who is away and to whom nothing is owed: first those who never said a word.
     private mutating func forgetSomebody(now: Instant) -> Bool {
         let idle = members.values.filter { !$0.session.isUp && $0.session.isIdle }
-        func silence(_ member: Member) -> Instant { member.session.lastHeard ?? Instant(nanoseconds: .min) }
+        func silence(_ member: Member) -> (Instant, Int) {
+            (member.session.lastHeard ?? Instant(nanoseconds: .min), member.number)
+        }
         guard let silent = idle.min(by: { silence($0) < silence($1) }) else { return false }
         endRun(of: silent, now: now)
         members[silent.peer] = nil

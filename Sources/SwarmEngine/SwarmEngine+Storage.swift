@@ -42,7 +42,7 @@ extension SwarmEngine {
             if let member = carryOut(first.consequence, now: now) { touched[member.peer] = member }
         }
         storedThrough = max(storedThrough, id)
-        for member in touched.values {
+        for member in touched.values.sorted(by: { $0.number < $1.number }) {
             settleMail(of: member, now: now)
             pump(member, now: now)
         }

@@ -29,7 +29,8 @@ public struct SwarmEngine: ~Copyable {
     let connectionAgenda = Agenda<Connection>()
     /// How many members have become known.
     var memberCount = 0
-    var router = DatagramRouter<ConnectionID>()
+    /// By the numbers of connections' ids.
+    var router = DatagramRouter<UInt64>()
     var hostAddresses: [TransportAddress] = []
     var localCandidates: [Candidate] = []
     /// Where each STUN server sees the socket.
@@ -81,8 +82,8 @@ public struct SwarmEngine: ~Copyable {
     var tagNumber: UInt64?
     /// When neighbours are told of each other, if something is new.
     var tellNeighboursAt: Instant?
-    /// When a record of a former run of ours was last met that is ahead.
-    var ownRecordAt: Instant?
+    /// How often records of former runs of ours that are ahead are answered at once.
+    var ownRecords = TokenBucket(rate: 1 / ownRecordPause.milliseconds * 1000, burst: 5)
     /// The souls that are followed, by day.
     var presenceSouls: [Int: String] = [:]
     var inboxSouls: [Int: String] = [:]
@@ -202,7 +203,7 @@ public struct SwarmEngine: ~Copyable {
     ) {
         switch router.route(datagram, from: source) {
         case .connection(let id):
-            guard let connection = connections[id] else { return }
+            guard let connection = connections[ConnectionID(value: id)] else { return }
             receive(datagram, from: source, via: relay, on: connection, now: now)
         case .stunAnswer:
             stun.handle(stun: datagram, from: source, now: now)

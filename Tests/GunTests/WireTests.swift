@@ -131,6 +131,17 @@ import Testing
         #expect(parse("[" + String(repeating: " ", count: 29) + "]", limits) == .broken(.tooLong))
     }
 
+    /// What is in a graph is sealed here and there, and so is never the same twice; how long frames are is.
+    @Test func framesAreAsLongWhateverTheHashIs() {
+        let answers = [0, -1, 1_234_567_890, Int32.max, .min].map { hash in
+            var message = GunMessage.answer("b", to: "a")
+            message.hash = hash
+            return message
+        }
+        #expect(Set(answers.map { $0.serialized().count }).count == 1)
+        for answer in answers { #expect(messages(answer.serialized()) == [answer]) }
+    }
+
     @Test func idsMustBeTexts() {
         func message(_ text: String) -> GunMessage? { GunMessage(json(text), limits: GunLimits()) }
         #expect(message(##"{"#":5}"##) == nil && message(##"{"#":{}}"##) == nil && message(##"{"#":""}"##) == nil)

@@ -1,12 +1,14 @@
 import Foundation
+import SwarmSimulator
 
 /// What the command line asks for.
 struct Options: Sendable {
     var first: UInt64 = 1
     var count: UInt64 = 100
     var seeds: Range<UInt64> { first..<first + count }
-    var isLarge = false
+    var size = SwarmScenario.Size.small
     var traces = false
+    var tracesPackets = false
     var repeats = false
     var tells = false
     var wantsFigures = false
@@ -39,8 +41,15 @@ struct Options: Sendable {
             case "--figures": wantsFigures = true
             case "--trials": trials = max(1, try number(argument))
             case "--dht": nodes = Int(try number(argument))
-            case "--large": isLarge = true
+            case "--large": size = .large
+            case "--members":
+                let count = Int(min(max(2, try number(argument)), 1_000))
+                size.members = count...count
+            case "--seconds":
+                let length = Duration.seconds(Int64(max(1, try number(argument))))
+                size.faults = length...length
             case "--trace": traces = true
+            case "--packets": (traces, tracesPackets) = (true, true)
             case "--twice": repeats = true
             case "--tell": tells = true
             default: throw UsageError(description: "unknown option \(argument)")
@@ -61,7 +70,7 @@ actor SeedQueue {
 func exit(usage message: String) -> Never {
     FileHandle.standardError.write(
         Data(
-            "simulate: \(message)\nsimulate [--seeds N [--first N] | --seed N] [--large] [--tell] [--trace] [--twice] [--jobs N]\nsimulate --figures [--trials N]\nsimulate --dht NODES\n"
+            "simulate: \(message)\nsimulate [--seeds N [--first N] | --seed N] [--large] [--members N] [--seconds N] [--tell] [--trace | --packets] [--twice] [--jobs N]\nsimulate --figures [--trials N]\nsimulate --dht NODES\n"
                 .utf8))
     exit(status: 64)
 }

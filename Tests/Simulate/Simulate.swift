@@ -88,18 +88,19 @@ enum Simulate {
     /// Runs one seed from beginning to end on one thread, whose clock is OpenSSL's.
     private nonisolated static func run(_ seed: UInt64, _ options: Options) -> Bool {
         defer { swarm_virtual_clock_set(-1) }
-        let size: SwarmScenario.Size = options.isLarge ? .large : .small
-        let trace = options.traces ? BehaviourTrace { print($0) } : BehaviourTrace()
+        let trace =
+            options.traces
+            ? BehaviourTrace(tellsPackets: options.tracesPackets) { print($0) } : BehaviourTrace()
         guard
             var scenario = try? SwarmScenario(
-                seed: seed, size: size, trace: trace, setClock: { swarm_virtual_clock_set($0) })
+                seed: seed, size: options.size, trace: trace, setClock: { swarm_virtual_clock_set($0) })
         else {
             print("seed \(seed): OpenSSL made no certificate")
             return false
         }
         let outcome = scenario.run()
         if options.repeats {
-            var again = try? SwarmScenario(seed: seed, size: size, setClock: { swarm_virtual_clock_set($0) })
+            var again = try? SwarmScenario(seed: seed, size: options.size, setClock: { swarm_virtual_clock_set($0) })
             guard let second = again?.run(), second.traceHash == outcome.traceHash,
                 second.datagrams == outcome.datagrams
             else {

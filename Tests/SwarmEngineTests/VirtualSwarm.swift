@@ -116,7 +116,8 @@ final class VirtualSwarm {
     }
 
     private func makeEngine(
-        name: String, identity: Identity, certificate: DTLSCertificate, planes: Set<Plane>, paths: Set<PathKind>? = nil
+        name: String, identity: Identity, certificate: DTLSCertificate, planes: Set<Plane>, paths: Set<PathKind>? = nil,
+        skew: Double = 0
     ) -> SwarmEngine {
         var configuration = SwarmEngineConfiguration()
         configuration.name = name
@@ -126,7 +127,7 @@ final class VirtualSwarm {
         if let paths { configuration.paths = paths }
         return SwarmEngine(
             configuration: configuration, topic: topic, identity: identity, certificate: certificate,
-            entropy: entropy.fork(), now: now, wall: wall)
+            entropy: entropy.fork(), now: now, wall: wall + skew)
     }
 
     private func start(_ node: Node) {
@@ -136,11 +137,13 @@ final class VirtualSwarm {
     }
 
     /// Ends a node without a word and starts it anew with what it had stored.
-    func restart(_ node: Node, planes: Set<Plane> = Set(Plane.allCases)) {
+    ///
+    /// - Parameter skew: how many milliseconds its clock is ahead now.
+    func restart(_ node: Node, planes: Set<Plane> = Set(Plane.allCases), skew: Double = 0) {
         crash(node)
         node.isRunning = true
         node.engine = makeEngine(
-            name: "again", identity: node.identity, certificate: node.certificate, planes: planes)
+            name: "again", identity: node.identity, certificate: node.certificate, planes: planes, skew: skew)
         node.engine.restore(node.store.map { ($0.key, $0.value) }, now: now)
         start(node)
     }

@@ -2,7 +2,8 @@
 
 import { base64url, fromBase64url, Refusal } from "../base/bytes.js";
 import { StateClock } from "../gun/graph.js";
-import { STATE_LAG } from "./member.js";
+import { TokenBucket } from "../gun/link-state.js";
+import { RelaySlots, STATE_LAG } from "./member.js";
 import { SessionParties } from "../sealing/envelope.js";
 import { SessionCipher } from "../sealing/session-cipher.js";
 import { openPresence, sealPresence } from "../sealing/presence.js";
@@ -15,6 +16,8 @@ const INTERVAL = 30_000;
 export const FRESHNESS = 120_000;
 /** A record of ours is sealed anew after this time. */
 const REUSED_FOR = 2_000;
+/** Our record is written anew at most so often, in milliseconds, for records of former runs. */
+const OWN_RECORD_PAUSE = 10_000;
 
 export const dayOf = (wall) => Math.floor(wall / DAY);
 
@@ -25,7 +28,10 @@ export class Presence {
   #sealed = { at: -Infinity, record: null };
   /** Our good-bye, newer than each record of ours, ready to be said: a page that goes away has no time to seal one. */
   #farewell = null;
-  #clockSetBacks = 0;
+  /** What tells our keys from those that were written before the clock was set back. */
+  #tagNumber = null;
+  /** How often records of former runs of ours that are ahead are answered at once. */
+  #ownRecords = new TokenBucket(1_000 / OWN_RECORD_PAUSE, 5);
   /** The souls that are followed, by day. @type {Map<number, {presence: string, inbox: string}>} */
   #days = new Map();
   /** When our record is due. */
@@ -49,13 +55,33 @@ export class Presence {
   /** What our keys in the souls of the swarm begin with: another after each time the clock was set back. */
   async tag() {
     const tag = await this.#engine.topic.tag(this.#engine.peerID);
-    return this.#clockSetBacks ? `${tag}.${this.#clockSetBacks}` : tag;
+    return this.#tagNumber === null ? tag : `${tag}.${this.#tagNumber}`;
   }
 
+  /** The clock reads less than it did: our keys begin anew, and so do the slots. */
   clockSetBack() {
-    this.#clockSetBacks += 1;
-    this.#lastTimestamp = 0;
+    // Records go on above the former ones, unless the clock was so wrong that nobody took them.
+    if (!this.isFresh(this.#lastTimestamp)) this.#lastTimestamp = 0;
     this.#sealed.at = -Infinity;
+    this.#tagNumber = Math.max(0, Math.floor(this.#engine.wall()));
+    this.announceAt = 0;
+    for (const member of this.#engine.members.values()) member.slots = new RelaySlots();
+  }
+
+  /**
+   * Takes a record of our own that a plane brought. One of a former run that is ahead of us says that the clock was set back
+   * between the two: others would refuse our records, and relays our keys, until it has caught up.
+   */
+  #takeOwn({ sessionKey, timestamp }) {
+    const engine = this.#engine;
+    if (base64url(sessionKey) === base64url(engine.sessionKey.point) || engine.isLeaving) return;
+    if (!this.isFresh(timestamp) || timestamp < this.#lastTimestamp) return;
+    // There may be records of several former runs, at several relays: the latest of all counts.
+    this.#lastTimestamp = timestamp;
+    // Another who runs with our identity does the same: no race between the two.
+    if (this.#ownRecords.take(engine.now())) this.clockSetBack();
+    else this.announceAt = Math.min(this.announceAt, engine.now() + OWN_RECORD_PAUSE);
+    engine.poke();
   }
 
   isFresh(timestamp) {
@@ -144,7 +170,10 @@ export class Presence {
   async take(sealed, plane) {
     const engine = this.#engine;
     const record = await openPresence(sealed, engine.topic);
-    if (record.peer === engine.peerID) return null;
+    if (record.peer === engine.peerID) {
+      this.#takeOwn(record);
+      return null;
+    }
     if (!this.isFresh(record.timestamp)) throw new Refusal("stale");
     const known = engine.members.get(record.peer);
     const isSameRun = known?.presence && base64url(known.presence.sessionKey) === base64url(record.sessionKey);

@@ -44,7 +44,7 @@ extension GunClient {
     /// A put is out of the outbox, or a relay has it: a later run need not send it.
     mutating func settle(_ records: [RecordAddress: GunEntry]) {
         guard configuration.isKept else { return }
-        for (address, entry) in records {
+        for (address, entry) in records.sorted(by: { $0.key < $1.key }) {
             keep(GunRecord(soul: address.soul, key: address.key, entry: entry), isPending: false)
         }
     }
@@ -52,6 +52,6 @@ extension GunClient {
     /// A node has left memory.
     mutating func forget(_ node: GunNode) {
         guard shared.remove(node.soul) != nil, configuration.isKept else { return }
-        for key in node.entries.keys { storage.append(.forget(node.soul, key)) }
+        for key in node.entries.keys.sorted() { storage.append(.forget(node.soul, key)) }
     }
 }

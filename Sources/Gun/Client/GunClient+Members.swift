@@ -32,8 +32,8 @@ extension GunClient {
         for link in followers.listeners(address.soul, address.key)
         where link != source && !areNeighbours(source, link) { push(address, to: link) }
         guard let source, subscriptions[address.soul]?.wants(address.key) == true else { return }
-        for (link, state) in links
-        where state.kind == .relay && link != source && !areNeighbours(source, link) {
+        for link in openLinks
+        where links[link]?.kind == .relay && link != source && !areNeighbours(source, link) {
             owe(address, to: link, now: now)
         }
     }
@@ -72,12 +72,18 @@ extension GunClient {
 
     /// The next frame for a member whose channel has room.
     mutating func nextPush() -> (LinkID, [UInt8])? {
-        for link in pushing {
-            guard links[link]?.isWritable == true else { continue }
+        while let link = nextPushing {
             if let frame = nextFrame(for: link) { return (link, frame) }
             pushing.remove(link)
         }
         return nil
+    }
+
+    /// The first of those whose channel has room.
+    private var nextPushing: LinkID? {
+        var next: LinkID?
+        for link in pushing where next.map({ link < $0 }) ?? true && links[link]?.isWritable == true { next = link }
+        return next
     }
 
     private mutating func nextFrame(for link: LinkID) -> [UInt8]? {

@@ -120,8 +120,11 @@ struct GraphMemory: Sendable {
     /// - Returns: what was forgotten.
     mutating func trim() -> [RecordAddress] {
         var trimmed: [RecordAddress] = []
-        while cost > budget, let largest = nodes.values.max(by: { $0.cost < $1.cost }), !largest.node.entries.isEmpty {
-            let oldest = largest.node.entries.sorted { $0.value.state < $1.value.state }
+        while cost > budget,
+            let largest = nodes.values.max(by: { ($0.cost, $0.node.soul) < ($1.cost, $1.node.soul) }),
+            !largest.node.entries.isEmpty
+        {
+            let oldest = largest.node.entries.sorted { ($0.value.state, $0.key) < ($1.value.state, $1.key) }
                 .prefix(largest.node.entries.count / 8 + 1)
             for (key, entry) in oldest {
                 let freed = Self.cost(key, entry)

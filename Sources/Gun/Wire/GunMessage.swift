@@ -96,6 +96,9 @@ public struct GunMessage: Equatable, Sendable {
         }
     }
 
+    /// How many characters a hash has at most: those of -2147483648.
+    private static let widestHash = 11
+
     /// Members that say nothing by themselves.
     private static let protocolMembers: Set<JSONText> = ["#", "##", "%", "><", "ok", "err", "hops", "DBG", "_", "$"]
 
@@ -138,7 +141,11 @@ public struct GunMessage: Equatable, Sendable {
         text("#", id?.text)
         if let hash {
             name("##", into: &output)
+            let start = output.count
             output.append(javaScriptNumber: Double(hash))
+            // As wide as the widest, with the spaces that JSON allows: how long a frame is, and so how it is cut into packets,
+            // does not depend on sealed values. That is what lets a simulated run repeat.
+            output.append(contentsOf: repeatElement(UInt8(ascii: " "), count: Self.widestHash - (output.count - start)))
         }
         if hasMore {
             name("%", into: &output)

@@ -1,7 +1,9 @@
 /// The 96-bit transaction id of a STUN message (RFC 8489 §5): the only thing that ties an answer to its request.
-public struct STUNTransactionID: Hashable, Sendable {
+public struct STUNTransactionID: Hashable, Comparable, Sendable {
     let high: UInt64
     let low: UInt32
+
+    public static func < (a: STUNTransactionID, b: STUNTransactionID) -> Bool { (a.high, a.low) < (b.high, b.low) }
 
     /// An id from the generator; unpredictable when the generator is.
     public static func random(using generator: inout some RandomNumberGenerator) -> STUNTransactionID {

@@ -57,7 +57,7 @@ extension TURNAllocation {
 
     /// Keeps the permissions that somebody needs.
     mutating func refreshPermissions(_ now: Instant) {
-        for (address, permission) in permissions {
+        for (address, permission) in permissions.sorted(by: { $0.key < $1.key }) {
             if case .refused(let until) = permission.state, until <= now { permissions[address] = nil }
             guard let due = permission.refreshAt, due <= now else { continue }
             if peers.contains(where: { $0.key.address == address && !$0.value.users.isEmpty }) {
@@ -104,7 +104,7 @@ extension TURNAllocation {
 
     /// Keeps the channels that somebody needs, and takes back the numbers of those that ended long ago.
     mutating func refreshChannels(_ now: Instant) {
-        for (address, peer) in peers {
+        for (address, peer) in peers.sorted(by: { $0.key < $1.key }) {
             guard let number = peer.channel else { continue }
             if !peer.users.isEmpty, let due = peer.channelRefresh, due <= now {
                 peers[address]?.channelRefresh = nil

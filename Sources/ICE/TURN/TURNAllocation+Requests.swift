@@ -39,7 +39,8 @@ extension TURNAllocation {
 
     /// Sends requests again that are due, and gives up those that were sent often enough.
     mutating func retransmit(_ now: Instant) {
-        for (id, request) in requests where request.due <= now {
+        // In an order that does not depend on hashes.
+        for (id, request) in requests.filter({ $0.value.due <= now }).sorted(by: { $0.key < $1.key }) {
             // Giving up one may end all.
             guard requests[id] != nil else { continue }
             if isStream || request.sends >= configuration.maximumSends {

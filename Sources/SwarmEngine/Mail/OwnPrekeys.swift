@@ -66,7 +66,8 @@ struct OwnPrekeys: Sendable {
         let lifetime = UInt64(configuration.lifetime.milliseconds)
         for (id, key) in kept where key.isLastResort && key.madeAt + lifetime < wall { forget(id) }
         guard kept.count > Self.most else { return }
-        let oldest = kept.filter { !$0.value.isLastResort }.sorted { $0.value.madeAt < $1.value.madeAt }
+        let oldest = kept.filter { !$0.value.isLastResort }
+            .sorted { ($0.value.madeAt, $0.key.value) < ($1.value.madeAt, $1.key.value) }
         for (id, _) in oldest.prefix(kept.count - Self.most) { forget(id) }
     }
 

@@ -16,12 +16,12 @@ extension SwarmEngine {
         where isKeeper(of: recipient, among: present) {
             wanted.formUnion(mailWeeks(now).compactMap { mailSoul(of: recipient, week: $0) })
         }
-        for soul in wanted.subtracting(keptMail) { gun.follow(soul, now: now) }
-        for soul in keptMail.subtracting(wanted) { gun.unfollow(soul, now: now) }
+        for soul in wanted.subtracting(keptMail).sorted() { gun.follow(soul, now: now) }
+        for soul in keptMail.subtracting(wanted).sorted() { gun.unfollow(soul, now: now) }
         keptMail = wanted
         guard mailForgottenIn != week(now) else { return }
         mailForgottenIn = week(now)
-        for peer in members.keys {
+        for peer in members.keys.sorted() {
             for week in week(now) - 5..<week(now) - 1 { mailSoul(of: peer, week: week).map { gun.forget($0) } }
         }
     }

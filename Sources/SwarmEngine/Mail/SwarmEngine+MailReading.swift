@@ -21,7 +21,7 @@ extension SwarmEngine {
             gun.follow(soul, now: now)
             for record in gun.held(soul)?.records ?? [] { noteMail(record) }
         }
-        for week in mailSouls.keys where !weeks.contains(week) {
+        for week in mailSouls.keys.sorted() where !weeks.contains(week) {
             guard let soul = mailSouls.removeValue(forKey: week) else { continue }
             mailInbox.forget(soul)
             gun.forget(soul)

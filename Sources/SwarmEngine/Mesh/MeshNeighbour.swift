@@ -43,8 +43,3 @@ public struct MeshConfiguration: Sendable {
 
     public init() {}
 }
-
-extension PeerID {
-    /// The first eight bytes: how members speak of their neighbours.
-    var prefix: UInt64 { rawRepresentation.prefix(8).reduce(0) { $0 << 8 | UInt64($1) } }
-}

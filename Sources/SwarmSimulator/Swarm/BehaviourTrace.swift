@@ -9,10 +9,16 @@ public struct BehaviourTrace: Sendable {
     public private(set) var hash: UInt64 = 0xcbf2_9ce4_8422_2325
     /// How many lines went into the hash.
     public private(set) var count = 0
+    private let tellsPackets: Bool
     private let tell: (@Sendable (String) -> Void)?
 
-    /// - Parameter tell: takes each line; `nil` for the hash alone.
-    public init(tell: (@Sendable (String) -> Void)? = nil) { self.tell = tell }
+    /// - Parameters:
+    ///   - tellsPackets: whether each datagram and frame is told too: where two runs of one seed part can be seen there first.
+    ///   - tell: takes each line; `nil` for the hash alone.
+    public init(tellsPackets: Bool = false, tell: (@Sendable (String) -> Void)? = nil) {
+        self.tellsPackets = tellsPackets
+        self.tell = tell
+    }
 
     /// Notes something that is part of the behaviour.
     public mutating func note(_ text: @autoclosure () -> String, at now: Instant) {
@@ -26,6 +32,11 @@ public struct BehaviourTrace: Sendable {
     /// Tells something that is not: it may hold what differs between two runs of one seed.
     public func remark(_ text: @autoclosure () -> String, at now: Instant) {
         if let tell { tell("\(Self.stamp(now))   \(text())") }
+    }
+
+    /// Tells of a packet, if that is asked for.
+    public func packet(_ text: @autoclosure () -> String, at now: Instant) {
+        if tellsPackets { remark(text(), at: now) }
     }
 
     private mutating func fold(_ word: UInt64) {

@@ -86,6 +86,7 @@ extension SimulatedSwarm {
     }
 
     private func send(_ frame: [UInt8], on link: Int, toServer: Bool) {
+        trace.packet("link \(link) \(toServer ? "up" : "down"): \(frame.count) bytes", at: now)
         guard links[link].stalledSince == nil else {
             if toServer { links[link].up.held.append(frame) } else { links[link].down.held.append(frame) }
             return

@@ -111,6 +111,9 @@ extension SimulatedSwarm {
         while let action = engine.value.pollLink() { carryOut(action, of: member) }
         while let transmit = engine.value.pollTransmit() {
             secrecy.inspect(datagram: transmit.payload)
+            trace.packet(
+                "\(member.index) > \(transmit.destination): \(transmit.payload.count) bytes, the first \(transmit.payload.first ?? 0)",
+                at: now)
             network.send(
                 transmit.payload, from: member.host, port: SimulatedMember.port, to: transmit.destination, now: now)
         }

@@ -8,9 +8,8 @@ import Tracker
 
 /// A whole swarm on a virtual network and on virtual time: engines, relays, trackers, and what befalls them.
 ///
-/// One thread drives everything. The same seed gives the same behaviour; bytes differ, as keys come from the system
-/// (``BehaviourTrace``). Where members are iterated, the order of Swift's dictionaries plays a part: for the same run in another
-/// process, set `SWIFT_DETERMINISTIC_HASHING`.
+/// One thread drives everything. The same seed gives the same behaviour, in each process; bytes differ, as keys come from the
+/// system (``BehaviourTrace``). So nothing may depend on the order of a dictionary, or on how long it is what was sealed.
 public final class SimulatedSwarm {
     enum Event {
         case opened(link: Int, atServer: Bool)

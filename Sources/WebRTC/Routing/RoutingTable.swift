@@ -55,6 +55,8 @@ struct RoutingTable: Sendable {
 
     mutating func setUfrags(_ new: [String], for slot: Int) {
         let new = new.compactMap { Ufrag(Array($0.utf8)[...]) }
+        // After each datagram they are mostly what they were.
+        if new == ufragsBySlot[slot] ?? [] { return }
         for ufrag in ufragsBySlot[slot] ?? [] where ufrags[ufrag] == slot { ufrags[ufrag] = nil }
         ufragsBySlot[slot] = new.isEmpty ? nil : new
         for ufrag in new { ufrags[ufrag] = slot }

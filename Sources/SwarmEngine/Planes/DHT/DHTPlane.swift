@@ -86,11 +86,11 @@ struct DHTPlane {
     mutating func handleTimeout(isInCompany: Bool, wall: Double, now: Instant) {
         if let at = node.nextTimeout, now >= at { node.handleTimeout(now: now) }
         if let at = roundAt, now >= at { beginRound(isInCompany: isInCompany, now: now) }
-        for peer in Array(mailboxes.keys) {
+        guard isConnected else { return }
+        let busy = mailboxes.filter { $0.value.hasUnwritten || $0.value.readAt.map { now >= $0 } ?? false }
+        for peer in busy.keys.sorted() {
             writeMail(to: peer, wall: wall, now: now)
-            guard let at = mailboxes[peer]?.readAt, now >= at, isConnected, let mailbox = mailboxes[peer] else {
-                continue
-            }
+            guard let at = mailboxes[peer]?.readAt, now >= at, let mailbox = mailboxes[peer] else { continue }
             mailboxes[peer]?.reading()
             let key = mailbox.keys.incoming.publicKey
             let id = node.getMutable(

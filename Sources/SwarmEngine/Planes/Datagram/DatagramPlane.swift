@@ -105,7 +105,8 @@ struct DatagramPlane {
     /// The next hello that is due: where to, and what it says.
     mutating func pollHello(now: Instant) -> (address: TransportAddress, target: Target)? {
         guard let deadline = nextTimeout, now >= deadline,
-            let address = targets.first(where: { $0.value.helloAt == deadline })?.key, var target = targets[address]
+            let address = targets.lazy.filter({ $0.value.helloAt == deadline }).map(\.key).min(),
+            var target = targets[address]
         else { return nil }
         guard sent.take(now: now) else {
             targets[address]?.helloAt = now + .milliseconds(100)
@@ -208,9 +209,9 @@ struct DatagramPlane {
         func worth(_ target: Target) -> Int {
             target.isValidated ? 1 << 20 : target.isKept ? 1 << 10 : Self.mostAttempts - target.attempts
         }
-        guard let least = targets.min(by: { worth($0.value) < worth($1.value) }), !least.value.isValidated else {
-            return false
-        }
+        guard let least = targets.min(by: { (worth($0.value), $0.key) < (worth($1.value), $1.key) }),
+            !least.value.isValidated
+        else { return false }
         targets[least.key] = nil
         if let peer = least.value.peer { endpoints[peer]?.removeAll { $0 == least.key } }
         return true
