@@ -102,6 +102,7 @@ public struct JSONText: Hashable, Comparable, Sendable {
 
     /// Whether a surrogate without its partner occurs, so that the text has no exact UTF-8 form.
     public var hasLoneSurrogate: Bool {
+        if isASCII { return false }
         var index = 0
         while index + 1 < wtf8.count {
             if wtf8[index] == 0xed, wtf8[index + 1] >= 0xa0 { return true }
@@ -127,10 +128,49 @@ public struct JSONText: Hashable, Comparable, Sendable {
         hasher.combine(0xff as UInt8)
     }
 
+    public static func == (a: JSONText, b: JSONText) -> Bool {
+        a.wtf8.count == b.wtf8.count && a.commonPrefix(with: b) == a.wtf8.count
+    }
+
+    /// How many bytes the two begin with are the same. Texts are compared eight bytes at a time: souls and keys are long, and
+    /// sorted often.
+    private func commonPrefix(with other: JSONText) -> Int {
+        unsafe wtf8.withUnsafeBytes { a in
+            unsafe other.wtf8.withUnsafeBytes { b in
+                let shorter = min(a.count, b.count)
+                var index = 0
+                while index + 8 <= shorter {
+                    let (x, y) = unsafe (
+                        a.loadUnaligned(fromByteOffset: index, as: UInt64.self),
+                        b.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+                    )
+                    if x != y { return index + (x ^ y).littleEndian.trailingZeroBitCount / 8 }
+                    index += 8
+                }
+                while index < shorter, unsafe a[index] == b[index] { index += 1 }
+                return index
+            }
+        }
+    }
+
+    private var isASCII: Bool {
+        unsafe wtf8.withUnsafeBytes { bytes in
+            var (index, all) = (0, UInt64(0))
+            while index + 8 <= bytes.count {
+                all |= unsafe bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+                index += 8
+            }
+            while index < bytes.count {
+                all |= unsafe UInt64(bytes[index])
+                index += 1
+            }
+            return all & 0x8080_8080_8080_8080 == 0
+        }
+    }
+
     public static func < (a: JSONText, b: JSONText) -> Bool {
         let shorter = min(a.wtf8.count, b.wtf8.count)
-        var index = 0
-        while index < shorter, a.wtf8[index] == b.wtf8[index] { index += 1 }
+        var index = a.commonPrefix(with: b)
         guard index < shorter else { return a.wtf8.count < b.wtf8.count }
         // Below U+D800 the order of the bytes is the order of the code units.
         if a.wtf8[index] < 0x80, b.wtf8[index] < 0x80 { return a.wtf8[index] < b.wtf8[index] }

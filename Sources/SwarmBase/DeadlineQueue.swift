@@ -1,26 +1,12 @@
 public import HeapModule
 
 /// What is due when: the earliest first, and of equal moments the one that was added first.
+///
+/// The heap holds moments and places only: what is moved about in it is small, whatever waits.
 public struct DeadlineQueue<Element> {
-    @usableFromInline
-    struct Entry: Comparable {
-        @usableFromInline let deadline: Instant
-        @usableFromInline let order: UInt64
-        @usableFromInline let element: Element
-
-        @inlinable
-        init(deadline: Instant, order: UInt64, element: Element) {
-            (self.deadline, self.order, self.element) = (deadline, order, element)
-        }
-
-        @inlinable
-        static func < (a: Entry, b: Entry) -> Bool { (a.deadline, a.order) < (b.deadline, b.order) }
-
-        @inlinable
-        static func == (a: Entry, b: Entry) -> Bool { a.order == b.order }
-    }
-
-    @usableFromInline var entries = Heap<Entry>()
+    @usableFromInline var entries = Heap<DeadlineEntry>()
+    @usableFromInline var elements: [Element?] = []
+    @usableFromInline var freePlaces: [Int] = []
     @usableFromInline var added: UInt64 = 0
 
     @inlinable
@@ -36,12 +22,20 @@ public struct DeadlineQueue<Element> {
 
     /// The first, due or not.
     @inlinable
-    public var first: Element? { entries.min?.element }
+    public var first: Element? { entries.min.flatMap { elements[$0.place] } }
 
     /// Adds what is due at a moment.
     @inlinable
     public mutating func add(_ element: Element, at deadline: Instant) {
-        entries.insert(Entry(deadline: deadline, order: added, element: element))
+        let place: Int
+        if let free = freePlaces.popLast() {
+            place = free
+            elements[place] = element
+        } else {
+            place = elements.count
+            elements.append(element)
+        }
+        entries.insert(DeadlineEntry(deadline: deadline, order: added, place: place))
         added += 1
     }
 
@@ -55,8 +49,39 @@ public struct DeadlineQueue<Element> {
     /// Takes the first out, due or not.
     @inlinable
     @discardableResult
-    public mutating func popFirst() -> Element? { entries.popMin()?.element }
+    public mutating func popFirst() -> Element? {
+        guard let place = entries.popMin()?.place else { return nil }
+        let element = elements[place].take()
+        if entries.isEmpty {
+            // A queue that was large once gives its memory back.
+            elements.removeAll(keepingCapacity: elements.capacity <= 64)
+            freePlaces.removeAll(keepingCapacity: freePlaces.capacity <= 64)
+        } else {
+            freePlaces.append(place)
+        }
+        return element
+    }
 }
 
 extension DeadlineQueue: Sendable where Element: Sendable {}
-extension DeadlineQueue.Entry: Sendable where Element: Sendable {}
+
+/// When something is due, and where it is.
+@usableFromInline
+struct DeadlineEntry: Comparable, Sendable {
+    @usableFromInline let deadline: Instant
+    @usableFromInline let order: UInt64
+    @usableFromInline let place: Int
+
+    @inlinable
+    init(deadline: Instant, order: UInt64, place: Int) {
+        (self.deadline, self.order, self.place) = (deadline, order, place)
+    }
+
+    @inlinable
+    static func < (a: DeadlineEntry, b: DeadlineEntry) -> Bool {
+        a.deadline != b.deadline ? a.deadline < b.deadline : a.order < b.order
+    }
+
+    @inlinable
+    static func == (a: DeadlineEntry, b: DeadlineEntry) -> Bool { a.order == b.order }
+}

@@ -13,6 +13,8 @@ final class Member: AgendaItem {
 
     private let agenda: Agenda<Member>
     let peer: PeerID
+    /// Its id as text: how what is kept of it is named.
+    let id: String
     /// Counts the members as they become known.
     let number: Int
     var session: Session { didSet { agenda.touch(self) } }
@@ -52,6 +54,7 @@ final class Member: AgendaItem {
     ) {
         self.agenda = agenda
         self.peer = peer
+        id = peer.description
         self.number = number
         heardOfAt = now
         self.session = session

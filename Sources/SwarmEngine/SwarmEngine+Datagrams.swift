@@ -36,9 +36,9 @@ extension SwarmEngine {
     private mutating func sayHello(
         to address: TransportAddress, _ target: DatagramPlane.Target, wantsAnswer: Bool, now: Instant
     ) {
+        guard let record = presence(now: now)?.record else { return }
         let hello = Hello(
-            presence: presenceRecord(now: now), plane: target.plane, wantsAnswer: wantsAnswer, token: target.token,
-            echo: target.echo)
+            presence: record, plane: target.plane, wantsAnswer: wantsAnswer, token: target.token, echo: target.echo)
         guard let sealed = try? hello.sealed(by: identity, topic: topic) else { return }
         send([Message.hello] + sealed, to: address)
     }

@@ -52,7 +52,7 @@ extension SwarmEngine {
         knownPeers[member.peer] = known
         forgetSurplusKnownPeers()
         guard configuration.isDurable else { return }
-        pendingWrites.append(StorageWrite(key: "peer/\(member.peer)", value: known.bytes))
+        pendingWrites.append(StorageWrite(key: "peer/\(member.id)", value: known.bytes))
     }
 
     /// Notes the socket's port: the next run takes the same one if it is free, so that others find it there again.

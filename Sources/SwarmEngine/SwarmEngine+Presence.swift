@@ -3,8 +3,6 @@ import SwarmBase
 
 /// Discovery: our own presence record, and those of others.
 extension SwarmEngine {
-    /// How long a sealed record is used: a small part of what it is good for.
-    private static let presenceReuse = Duration.seconds(5)
     /// How long it takes at least until our record is written anew for yet another record of a former run.
     static let ownRecordPause = Duration.seconds(10)
 
@@ -65,15 +63,20 @@ extension SwarmEngine {
         clockWasSetBack(now: now)
     }
 
-    /// Our presence record, signed and sealed: the same for a while, so that those who get it by several ways open it once.
-    mutating func sealedPresence(now: Instant) -> [UInt8]? {
-        if let ownPresence, now - ownPresence.at < Self.presenceReuse { return ownPresence.sealed }
-        guard let sealed = try? presenceRecord(now: now).sealed(by: identity, topic: topic) else { return nil }
-        ownPresence = (sealed, now)
-        return sealed
+    /// Our presence record: everybody is told the same one until it is written anew. So nobody holds one that is later than what a relay
+    /// has, and a next run, which may know nothing but that, dates its own after all of them.
+    mutating func presence(now: Instant) -> (record: PresenceRecord, sealed: [UInt8])? {
+        if let ownPresence, now <= presenceAt { return ownPresence }
+        let record = presenceRecord(now: now)
+        guard let sealed = try? record.sealed(by: identity, topic: topic) else { return nil }
+        ownPresence = (record, sealed)
+        return ownPresence
     }
 
-    /// Our presence record as of now.
+    /// The same, signed and sealed.
+    mutating func sealedPresence(now: Instant) -> [UInt8]? { presence(now: now)?.sealed }
+
+    /// A new presence record, as of now.
     ///
     /// - Parameter isLeaving: what it says of that; `nil` for what is so.
     mutating func presenceRecord(isLeaving: Bool? = nil, now: Instant) -> PresenceRecord {
@@ -92,10 +95,14 @@ extension SwarmEngine {
             presenceSouls[day] = topic.presenceSoul(day: day)
             inboxSouls[day] = topic.inboxSoul(of: peerID, day: day)
             for soul in [presenceSouls[day], inboxSouls[day]].compactMap(\.self) { gun.subscribe(soul, now: now) }
+            if let soul = presenceSouls[day].flatMap({ Soul($0) }) { soulKinds[soul] = .presence }
+            if let soul = inboxSouls[day].flatMap({ Soul($0) }) { soulKinds[soul] = .inbox }
         }
         for day in presenceSouls.keys.sorted() where !days.contains(day) {
             for soul in [presenceSouls.removeValue(forKey: day), inboxSouls.removeValue(forKey: day)] {
-                if let soul { gun.unsubscribe(soul, now: now) }
+                guard let soul else { continue }
+                gun.unsubscribe(soul, now: now)
+                Soul(soul).map { soulKinds[$0] = nil }
             }
         }
     }

@@ -44,20 +44,27 @@ enum RelayDatagram {
     }
 }
 
+/// What members write to the souls of a day.
+enum SoulKind {
+    case presence
+    case inbox
+}
+
 /// The relay path: datagrams through inbox souls of the GUN mesh.
 extension SwarmEngine {
     /// Takes everything the GUN plane has to say.
     mutating func drainGun(now: Instant) {
         while let change = gun.pollChange() {
-            if isMail(change.record.soul) {
-                takeMail(change.record, now: now)
-            } else if inboxSouls.values.contains(change.soul) {
-                guard let text = change.text, let bytes = [UInt8](base64URL: text) else { continue }
+            switch soulKinds[change.record.soul] {
+            case .inbox:
+                guard let bytes = change.bytes else { continue }
                 receive(datagram: bytes, depth: 0, by: .relay, now: now)
-            } else if presenceSouls.values.contains(change.soul) {
-                guard let text = change.text, let sealed = [UInt8](base64URL: text) else { continue }
+            case .presence:
+                guard let sealed = change.bytes else { continue }
                 takePresence(sealed, plane: .gun, now: now).map { pump($0, now: now) }
-            } else {
+            case nil where isMail(change.record.soul):
+                takeMail(change.record, now: now)
+            case nil:
                 if isWatched(change.record.soul) { tell(change.record) }
                 graphChanges.append((change.record.soul, change.record.key))
             }

@@ -63,6 +63,7 @@ extension SwarmEngine {
     public mutating func block(_ path: PathKind, _ peer: PeerID?) {
         for member in peer.map({ [members[$0]].compactMap(\.self) }) ?? everybody {
             member.blocked.insert(path)
+            hasBlocked = true
         }
     }
 
@@ -77,7 +78,9 @@ extension SwarmEngine {
     ///
     /// - Parameter relay: the address on a TURN server of ours that it goes through.
     func isBlocked(_ connection: Connection, remote: TransportAddress, relay: TransportAddress?) -> Bool {
-        guard let member = connection.peer.flatMap({ members[$0] }), !member.blocked.isEmpty else { return false }
+        guard hasBlocked, let member = connection.peer.flatMap({ members[$0] }), !member.blocked.isEmpty else {
+            return false
+        }
         let isRelayed = connection.peerConnection.path(to: remote, via: relay).isRelayed
         return member.blocked.contains(isRelayed ? .turn : .direct)
     }

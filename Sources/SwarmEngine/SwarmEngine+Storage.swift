@@ -133,7 +133,7 @@ extension SwarmEngine {
         writer.integer(outbound.stream)
         writer.integer(member.session.nextMessage)
         writer.integer(outbound.next)
-        pendingWrites.append(StorageWrite(key: "out/\(member.peer)\(suffix(of: lane))", value: writer.bytes))
+        pendingWrites.append(StorageWrite(key: "out/\(member.id)\(suffix(of: lane))", value: writer.bytes))
     }
 
     private func suffix(of lane: Lane) -> String { lane == .plain ? "" : "/\(lane.number)" }
@@ -148,7 +148,7 @@ extension SwarmEngine {
             number: number, sequence: sequence, isText: content.isText, lane: lane,
             deadline: deadline.map { UInt64(max(1, wall($0))) } ?? 0,
             fragments: UInt32(truncatingIfNeeded: next - sequence), isWithdrawn: false, bytes: content.bytes)
-        pendingWrites.append(StorageWrite(key: "msg/\(member.peer)/\(number)", value: message.kept))
+        pendingWrites.append(StorageWrite(key: "msg/\(member.id)/\(number)", value: message.kept))
         pendingConsequences.append(.release(member.peer, lane, before: next))
     }
 
@@ -158,16 +158,16 @@ extension SwarmEngine {
         let message = KeptMessage(
             number: entry.number, sequence: entry.first, isText: false, lane: lane, deadline: 0,
             fragments: UInt32(truncatingIfNeeded: entry.last - entry.first + 1), isWithdrawn: true, bytes: [])
-        pendingWrites.append(StorageWrite(key: "msg/\(member.peer)/\(entry.number)", value: message.kept))
+        pendingWrites.append(StorageWrite(key: "msg/\(member.id)/\(entry.number)", value: message.kept))
     }
 
     mutating func forgetMessage(_ number: UInt64, of member: Member) {
         guard configuration.isDurable else { return }
-        pendingWrites.append(StorageWrite(key: "msg/\(member.peer)/\(number)", value: nil))
+        pendingWrites.append(StorageWrite(key: "msg/\(member.id)/\(number)", value: nil))
     }
 
     mutating func keepInbound(of member: Member, _ lane: Lane, _ note: InboundNote) {
-        pendingWrites.append(StorageWrite(key: "in/\(member.peer)\(suffix(of: lane))", value: note.bytes))
+        pendingWrites.append(StorageWrite(key: "in/\(member.id)\(suffix(of: lane))", value: note.bytes))
         pendingConsequences.append(.commit(member.peer, lane, note))
     }
 }

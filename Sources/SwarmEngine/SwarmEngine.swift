@@ -27,6 +27,8 @@ public struct SwarmEngine: ~Copyable {
     var connections: [ConnectionID: Connection] = [:]
     let memberAgenda = Agenda<Member>()
     let connectionAgenda = Agenda<Connection>()
+    /// Some path to somebody was blocked.
+    var hasBlocked = false
     /// How many members have become known.
     var memberCount = 0
     /// By the numbers of connections' ids.
@@ -63,8 +65,8 @@ public struct SwarmEngine: ~Copyable {
     var keptPort: UInt16?
     var seenSignals: SeenSignals
     var seenPresence = SeenPresence()
-    /// Our own record, as it was sealed last.
-    var ownPresence: (sealed: [UInt8], at: Instant)?
+    /// Our own record, as it was written last.
+    var ownPresence: (record: PresenceRecord, sealed: [UInt8])?
     /// What our keys in the souls of the swarm begin with, but for ``tagNumber``.
     let ownTag: String
     /// Questions to links whether they are alive, and when they were put last.
@@ -87,6 +89,8 @@ public struct SwarmEngine: ~Copyable {
     /// The souls that are followed, by day.
     var presenceSouls: [Int: String] = [:]
     var inboxSouls: [Int: String] = [:]
+    /// What is in which of them.
+    var soulKinds: [Soul: SoulKind] = [:]
     let startedAt: Instant
 
     // Mail.

@@ -199,6 +199,27 @@ import Testing
         #expect(pair.events[0].last == .up(.relay))
     }
 
+    /// A NAT may have forgotten the connection to the relay, and nobody says so.
+    @Test(arguments: [true, false])
+    func aRelayThatBringsNothingIsDoubtedThoughItIsTheOnlyWay(isOwed: Bool) throws {
+        var pair = SessionPair(seed: 5)
+        pair.open(.relay)
+        _ = pair.sessions[0].send(.text("one"))
+        try pair.run(until: .zero + .seconds(1))
+        #expect(pair.sessions[0].doubts == 0)
+        pair.dead = [.relay]
+        if isOwed { _ = pair.sessions[0].send(.text("two")) }
+        let doubtful = isOwed ? (from: 1_100, by: 3_000) : (from: 7_000, by: 20_000)
+        try pair.run(until: .zero + .milliseconds(doubtful.from))
+        #expect(pair.sessions[0].doubts == 0)
+        try pair.run(until: .zero + .milliseconds(doubtful.by))
+        #expect(pair.sessions[0].doubts > 0)
+        let doubts = pair.sessions[0].doubts
+        pair.dead = []
+        try pair.run(until: .zero + .seconds(80))
+        #expect(pair.sessions[0].doubts <= doubts + 1, "a relay that answers is left in peace")
+    }
+
     @Test func packetsStayWithinTheirBound() throws {
         var pair = SessionPair(seed: 6)
         _ = pair.sessions[0].send(.binary([UInt8](repeating: 7, count: 100_000)))

@@ -14,8 +14,6 @@ const MARGIN = 600_000;
 const INTERVAL = 30_000;
 /** How long a signed record is good for, in either direction of the clock. */
 export const FRESHNESS = 120_000;
-/** A record of ours is sealed anew after this time. */
-const REUSED_FOR = 2_000;
 /** Our record is written anew at most so often, in milliseconds, for records of former runs. */
 const OWN_RECORD_PAUSE = 10_000;
 
@@ -25,7 +23,8 @@ export class Presence {
   #engine;
   #lastTimestamp = 0;
   #states = new StateClock();
-  #sealed = { at: -Infinity, record: null };
+  /** @type {Promise<Uint8Array> | null} */
+  #sealed = null;
   /** Our good-bye, newer than each record of ours, ready to be said: a page that goes away has no time to seal one. */
   #farewell = null;
   /** What tells our keys from those that were written before the clock was set back. */
@@ -62,7 +61,7 @@ export class Presence {
   clockSetBack() {
     // Records go on above the former ones, unless the clock was so wrong that nobody took them.
     if (!this.isFresh(this.#lastTimestamp)) this.#lastTimestamp = 0;
-    this.#sealed.at = -Infinity;
+    this.#sealed = null;
     this.#tagNumber = Math.max(0, Math.floor(this.#engine.wall()));
     this.announceAt = 0;
     for (const member of this.#engine.members.values()) member.slots = new RelaySlots();
@@ -88,14 +87,17 @@ export class Presence {
     return Math.abs(timestamp - this.#engine.wall()) <= FRESHNESS;
   }
 
-  /** Our record as of now, signed and sealed. @returns {Promise<Uint8Array>} */
+  /**
+   * Our record, signed and sealed: everybody is told the same one until it is written anew. So nobody holds one that is later than
+   * what a relay has, and a next run, which may know nothing but that, dates its own after all of them.
+   * @returns {Promise<Uint8Array>}
+   */
   sealed() {
     const engine = this.#engine;
-    const now = engine.now();
-    if (now - this.#sealed.at < REUSED_FOR && !engine.isLeaving) return this.#sealed.record;
-    this.#sealed = { at: now, record: this.#seal(engine.isLeaving) };
+    if (this.#sealed && engine.now() <= this.announceAt && !engine.isLeaving) return this.#sealed;
+    this.#sealed = this.#seal(engine.isLeaving);
     if (!engine.isLeaving) this.#sealFarewell().catch((error) => engine.warn(error.message));
-    return this.#sealed.record;
+    return this.#sealed;
   }
 
   #seal(isLeaving) {
@@ -111,6 +113,7 @@ export class Presence {
   /** Writes our record anew, and asks again for what we follow. */
   async announce() {
     this.announceAt = this.#engine.now() + INTERVAL * (0.8 + Math.random() / 5);
+    this.#sealed = null;
     await this.#followDays();
     await this.#engine.mail.follow();
     const today = this.#days.get(dayOf(this.#engine.wall()));

@@ -17,6 +17,7 @@ async function member() {
     wall: () => WALL, now: () => 1_000, poke() {},
   };
   const presence = new Presence(engine);
+  presence.announceAt = Infinity;
   const takeOfRun = async (ahead, { point } = { point: engine.sessionKey.point }) => {
     const record = { peer: engine.peerID, sessionKey: point, timestamp: WALL + ahead, isLeaving: false, name: "alice" };
     assert.equal(await presence.take(await sealPresence(record, identity, topic), "gun"), null);
@@ -46,7 +47,6 @@ test("records of this run, of the past, and of nobody's clock change nothing", a
 
 test("two who run with one identity do not race", async () => {
   const { presence, takeOfRun, timestamp, runs } = await member();
-  presence.announceAt = Infinity;
   for (let ahead = 1; ahead <= 5; ahead += 1) await takeOfRun(ahead, runs[0]);
   assert.equal(presence.announceAt, 0);
   presence.announceAt = Infinity;

@@ -159,7 +159,7 @@ extension SwarmEngine {
         guard abilities != member.mail.abilities else { return }
         member.mail.abilities = abilities
         guard configuration.isDurable else { return }
-        pendingWrites.append(StorageWrite(key: "knows/\(member.peer)", value: [abilities.flags]))
+        pendingWrites.append(StorageWrite(key: "knows/\(member.id)", value: [abilities.flags]))
     }
 
     private mutating func keepMailed(of member: Member) {
@@ -174,7 +174,7 @@ extension SwarmEngine {
             writer.integer(member.mail.cursors[lane].stream)
             writer.integer(member.mail.cursors[lane].next)
         }
-        pendingWrites.append(StorageWrite(key: "mailed/\(member.peer)", value: writer.bytes))
+        pendingWrites.append(StorageWrite(key: "mailed/\(member.id)", value: writer.bytes))
     }
 
     /// Takes up what an earlier run kept of mail; what is not of it is passed over.

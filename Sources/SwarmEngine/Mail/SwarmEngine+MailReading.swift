@@ -159,7 +159,7 @@ extension SwarmEngine {
             writer.integer(stream)
             writer.integer(time)
         }
-        pendingWrites.append(StorageWrite(key: "since/\(member.peer)", value: writer.bytes))
+        pendingWrites.append(StorageWrite(key: "since/\(member.id)", value: writer.bytes))
     }
 
     /// What has been noted for good is removed, and the keys that opened it are destroyed.

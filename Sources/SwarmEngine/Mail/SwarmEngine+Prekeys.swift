@@ -65,7 +65,7 @@ extension SwarmEngine {
     mutating func keepHeld(of member: Member) {
         guard configuration.isDurable else { return }
         let bytes = member.mail.held.bytes
-        pendingWrites.append(StorageWrite(key: "held/\(member.peer)", value: bytes.isEmpty ? nil : bytes))
+        pendingWrites.append(StorageWrite(key: "held/\(member.id)", value: bytes.isEmpty ? nil : bytes))
     }
 
     /// The wall clock as records have it.

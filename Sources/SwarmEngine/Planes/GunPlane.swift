@@ -8,8 +8,8 @@ package struct GunPlane {
     struct Change {
         var record: GunRecord
 
-        var soul: String { record.soul.text.string }
-        var text: String? { record.value.text?.string }
+        /// What its text is the base64url of.
+        var bytes: [UInt8]? { record.value.text.flatMap { [UInt8](base64URL: $0.utf8) } }
     }
 
     var client: GunClient

@@ -6,7 +6,11 @@ import Crypto
 struct SessionKeyPair: Sendable {
     let privateKey: P256.KeyAgreement.PrivateKey
 
-    init(_ privateKey: P256.KeyAgreement.PrivateKey = P256.KeyAgreement.PrivateKey()) { self.privateKey = privateKey }
+    init(_ privateKey: P256.KeyAgreement.PrivateKey) { self.privateKey = privateKey }
+
+    /// A new one. What is sent of it is both coordinates, so it need not be one of the half of all keys whose second coordinate follows
+    /// from the first.
+    init() { self.init(P256.KeyAgreement.PrivateKey(compactRepresentable: false)) }
 
     var publicKey: SessionPublicKey { SessionPublicKey(privateKey.publicKey) }
 }

@@ -46,6 +46,9 @@ struct PathState: Sendable {
         return min(base * (1 << min(backoff, 5)), .seconds(10))
     }
 
+    /// What was sent was sent again and again, or one ping after another, and nothing came.
+    var isMute: Bool { backoff > 1 || ping != nil && unansweredPings > 0 }
+
     /// When the path falls under suspicion, if nothing at all comes.
     var suspicionAt: Instant? { awaitingSince.map { $0 + patience } }
 

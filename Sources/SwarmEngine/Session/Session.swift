@@ -72,7 +72,7 @@ struct Session {
     /// The peer connection is open but owes an answer for too long.
     var isConnectionSuspect: Bool { connection.isSuspect }
     private(set) var suspectSince: Instant?
-    /// How often a path fell under suspicion.
+    /// How often a path fell under suspicion, or a relay brought nothing again.
     private(set) var doubts = 0
     private(set) var isUp = false
     /// What messages are sent on now.
@@ -250,6 +250,12 @@ struct Session {
         probe()
     }
 
+    /// A relay path that keeps bringing nothing falls under suspicion only where there is another; but the relay itself may be gone
+    /// without a word, even if it is the only way.
+    private mutating func doubtRelay(_ kind: Carrier) {
+        if kind == .relay, relay.isMute { doubts += 1 }
+    }
+
     mutating func handleTimeout(now: Instant) {
         for kind in Carrier.allCases {
             guard let at = doubtAt(kind), now >= at else { continue }
@@ -260,11 +266,14 @@ struct Session {
             self[kind].sendAgain()
             rewind(kind)
             if carrier == kind { wantsPing.insert(CarrierSet(kind)) }
+            doubtRelay(kind)
         }
         for kind in Carrier.allCases { self[kind].handleTimeout(now: now) }
         chooseCarrier(now: now)
         for kind in Carrier.allCases {
-            if let at = nextPing(on: kind), now >= at { wantsPing.insert(CarrierSet(kind)) }
+            guard let at = nextPing(on: kind), now >= at else { continue }
+            wantsPing.insert(CarrierSet(kind))
+            doubtRelay(kind)
         }
         if let at = quietAt, now >= at {
             probedAt = now

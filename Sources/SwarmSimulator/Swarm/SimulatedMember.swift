@@ -2,6 +2,21 @@ import DTLS
 import SwarmBase
 public import SwarmEngine
 
+/// When each member wants to be called: looked through after every event, so it lies together.
+final class Timeouts {
+    private var all: [Instant] = []
+
+    func set(_ timeout: Instant?, of member: Int) {
+        while all.count <= member { all.append(.distantFuture) }
+        all[member] = timeout ?? .distantFuture
+    }
+
+    func of(_ member: Int) -> Instant { all[member] }
+
+    /// The earliest of all.
+    var earliest: Instant? { all.min().flatMap { $0 == .distantFuture ? nil : $0 } }
+}
+
 /// A machine that runs a member: its engine, its disk, its sockets.
 ///
 /// The engine ends with a crash and is made anew by a restart; identity, place in the network and disk stay.
@@ -43,7 +58,8 @@ public final class SimulatedMember {
     /// Counts its runs, so that nothing meant for an earlier one reaches a later.
     var run = 0
     /// When the engine wants to be called, as it said last.
-    var nextTimeout: Instant?
+    var nextTimeout: Instant? { didSet { timeouts.set(nextTimeout, of: index) } }
+    private let timeouts: Timeouts
     /// The path to each member, as the application was told last.
     public internal(set) var paths: [Int: PathKind] = [:]
     /// The application does not read at present.
@@ -53,8 +69,7 @@ public final class SimulatedMember {
 
     init(
         index: Int, identity: Identity, host: VirtualNetwork.HostID, nat: VirtualNetwork.NATID?, natKind: NATKind,
-        configuration: SwarmEngineConfiguration, certificate: DTLSCertificate,
-        hasTURN: Bool
+        configuration: SwarmEngineConfiguration, certificate: DTLSCertificate, hasTURN: Bool, timeouts: Timeouts
     ) {
         self.index = index
         self.identity = identity
@@ -64,6 +79,8 @@ public final class SimulatedMember {
         self.configuration = configuration
         self.certificate = certificate
         self.hasTURN = hasTURN
+        self.timeouts = timeouts
+        timeouts.set(nil, of: index)
     }
 
     /// Whether its engine runs.

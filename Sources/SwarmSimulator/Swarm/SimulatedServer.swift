@@ -28,8 +28,14 @@ public final class SimulatedServer {
     public var isUp: Bool { relay != nil || tracker != nil }
 
     func read(_ range: RecordRange) -> RecordSlice {
-        let nodes = store.values.filter { range.souls.exact == nil || range.souls.exact == $0.soul.text }
-        return range.slice(of: nodes.sorted { $0.soul < $1.soul }.flatMap(\.records))
+        if let soul = range.souls.exact.flatMap({ Soul($0) }) {
+            guard let node = store[soul] else { return .nothing }
+            if let key = range.keys.exact.flatMap({ Key($0) }) {
+                return range.slice(of: node.entries[key].map { [GunRecord(soul: soul, key: key, entry: $0)] } ?? [])
+            }
+            return range.slice(of: node.records)
+        }
+        return range.slice(of: store.values.flatMap(\.records))
     }
 
     func keep(_ records: [GunRecord]) {

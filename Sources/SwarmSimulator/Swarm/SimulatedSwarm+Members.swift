@@ -66,6 +66,7 @@ extension SimulatedSwarm {
 
     private func end(_ member: SimulatedMember) {
         member.paths = [:]
+        pathChanges += 1
         closeLinks(of: member)
     }
 
@@ -124,6 +125,10 @@ extension SimulatedSwarm {
     private func take(_ event: SwarmEvent, of member: SimulatedMember) {
         let me = member.index
         switch event {
+        case .peer, .path, .away, .left: pathChanges += 1
+        default: break
+        }
+        switch event {
         case .discovered(let peer, let plane):
             trace.note("\(me) hears of \(name(peer)) by \(plane)", at: now)
         case .peer(let peer, _, let path):
@@ -170,7 +175,7 @@ extension SimulatedSwarm {
         var notes: [SimulatedMember.Note] = []
         for write in batch.writes {
             let parts = write.key.split(separator: "/")
-            guard parts.count >= 2, let peer = PeerID(String(parts[1])), let other = memberOf[peer] else { continue }
+            guard parts.count >= 2, let other = memberNamed[parts[1]] else { continue }
             switch parts[0] {
             case "msg":
                 guard write.value != nil, let number = parts.last.flatMap({ UInt64($0) }) else { continue }

@@ -49,6 +49,12 @@ public final class SimulatedSwarm {
     private var turn: TURNRelay
     private var memberAt: [VirtualNetwork.HostID: Int] = [:]
     var memberOf: [PeerID: Int] = [:]
+    /// The same by the texts of their ids.
+    var memberNamed: [Substring: Int] = [:]
+    /// When each member wants to be called.
+    let timeouts = Timeouts()
+    /// How often a path was said to be another one.
+    var pathChanges = 0
     private let wallAtZero: Double
     private let setClock: (Int64) -> Void
 
@@ -110,9 +116,11 @@ public final class SimulatedSwarm {
         let host = network.addHost(behind: nat, link: link)
         let member = SimulatedMember(
             index: members.count, identity: Identity(SEAPair.generate(using: &entropy)), host: host, nat: nat,
-            natKind: kind, configuration: configuration, certificate: try DTLSCertificate(), hasTURN: hasTURN)
+            natKind: kind, configuration: configuration, certificate: try DTLSCertificate(), hasTURN: hasTURN,
+            timeouts: timeouts)
         memberAt[host] = member.index
         memberOf[member.identity.peerID] = member.index
+        memberNamed[Substring(member.identity.peerID.description)] = member.index
         members.append(member)
         start(member)
         return member
@@ -155,7 +163,7 @@ public final class SimulatedSwarm {
         var idleTurns = 0
         while !condition() {
             var next: Instant? = .earlier(events.nextDeadline, network.nextArrival)
-            for member in members { next = .earlier(next, member.nextTimeout) }
+            next = .earlier(next, timeouts.earliest)
             for server in servers { next = .earlier(next, server.nextTimeout) }
             guard let next, next <= end else { break }
             idleTurns = next > now ? 0 : idleTurns + 1
@@ -179,9 +187,8 @@ public final class SimulatedSwarm {
             if let arrival = network.receive(now: now) { deliver(arrival) }
             return
         }
-        for member in members {
-            guard let due = member.nextTimeout, due <= now else { continue }
-            act(member) { $0.handleTimeout(now: self.now) }
+        for index in members.indices where timeouts.of(index) <= now {
+            act(members[index]) { $0.handleTimeout(now: self.now) }
         }
         for server in servers {
             guard let due = server.nextTimeout, due <= now else { continue }

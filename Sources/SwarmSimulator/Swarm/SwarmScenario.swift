@@ -133,8 +133,12 @@ public struct SwarmScenario {
             problems += swarm.exchanges.missing
             problems += Self.outOfTouch(swarm)
         }
+        // Nothing is another than it was as long as no path is.
+        var (changes, isDirect) = (-1, false)
         let direct = swarm.run(within: Self.rejoining - (swarm.now - lastFault)) { [swarm] in
-            Self.missingDirect(swarm).isEmpty
+            if swarm.pathChanges != changes { isDirect = Self.missingDirect(swarm).isEmpty }
+            changes = swarm.pathChanges
+            return isDirect
         }
         if direct == nil { problems += Self.missingDirect(swarm) }
         problems += swarm.exchanges.problems + swarm.secrecy.problems
