@@ -182,8 +182,7 @@ import Testing
         let (swarm, alice, bob) = try VirtualSwarm.whereBobIsAway(seed: seed)
         var random = Entropy.seed(seed)
         var sent: [UInt64: (text: String, options: MessageOptions)] = [:]
-        for _ in 0..<12 {
-            if !alice.isRunning { swarm.restart(alice) }
+        try swarm.run(throughDeathsOf: alice, and: bob, random: &random) { random in
             for _ in 0..<Int.random(in: 1...8, using: &random) {
                 let isLong = Int.random(in: 0..<8, using: &random) == 0
                 let text = "\(sent.count) " + String(repeating: "x", count: isLong ? 40_000 : 3)
@@ -194,17 +193,7 @@ import Testing
                         ? swarm.now + .seconds(Int.random(in: 1...60, using: &random)) : nil)
                 sent[try swarm.send(text, from: alice, to: bob, options)] = (text, options)
             }
-            swarm.run(for: .milliseconds(Int.random(in: 0...6000, using: &random)))
-            if Bool.random(using: &random) { swarm.crash(alice) }
-            if Bool.random(using: &random) {
-                if !bob.isRunning { swarm.restart(bob) }
-                swarm.run(for: .milliseconds(Int.random(in: 0...400, using: &random)))
-                swarm.crash(bob)
-            }
-            swarm.run(for: .seconds(Int.random(in: 0...30, using: &random)))
         }
-        if !alice.isRunning { swarm.restart(alice) }
-        if !bob.isRunning { swarm.restart(bob) }
         let took = swarm.run(within: .seconds(60)) {
             Set(alice.delivered(to: bob) + alice.expired(to: bob)).count == sent.count
         }

@@ -30,6 +30,26 @@ extension VirtualSwarm {
         #expect(swarm.run(within: .seconds(40)) { alice.path(to: bob) == nil } != nil)
         return (swarm, alice, bob)
     }
+
+    /// Alice says something now and then; both die at any moment, and come back. In the end both are there.
+    func run(
+        throughDeathsOf alice: Node, and bob: Node, random: inout Entropy, say: (inout Entropy) throws -> Void
+    ) rethrows {
+        for _ in 0..<12 {
+            if !alice.isRunning { restart(alice) }
+            try say(&random)
+            run(for: .milliseconds(Int.random(in: 0...6000, using: &random)))
+            if Bool.random(using: &random) { crash(alice) }
+            if Bool.random(using: &random) {
+                if !bob.isRunning { restart(bob) }
+                run(for: .milliseconds(Int.random(in: 0...400, using: &random)))
+                crash(bob)
+            }
+            run(for: .seconds(Int.random(in: 0...30, using: &random)))
+        }
+        if !alice.isRunning { restart(alice) }
+        if !bob.isRunning { restart(bob) }
+    }
 }
 
 /// Mail for members that are away: whole engines, a relay and their disks.
@@ -136,23 +156,12 @@ extension VirtualSwarm {
         let (swarm, alice, bob) = try absent(seed: seed)
         var random = Entropy.seed(seed)
         var sent = 0
-        for _ in 0..<12 {
-            if !alice.isRunning { swarm.restart(alice) }
+        try swarm.run(throughDeathsOf: alice, and: bob, random: &random) { random in
             for _ in 0..<Int.random(in: 1...6, using: &random) {
                 _ = try swarm.send("\(sent)", from: alice, to: bob)
                 sent += 1
             }
-            swarm.run(for: .milliseconds(Int.random(in: 0...6000, using: &random)))
-            if Bool.random(using: &random) { swarm.crash(alice) }
-            if Bool.random(using: &random) {
-                if !bob.isRunning { swarm.restart(bob) }
-                swarm.run(for: .milliseconds(Int.random(in: 0...400, using: &random)))
-                swarm.crash(bob)
-            }
-            swarm.run(for: .seconds(Int.random(in: 0...30, using: &random)))
         }
-        if !alice.isRunning { swarm.restart(alice) }
-        if !bob.isRunning { swarm.restart(bob) }
         let took = swarm.run(within: .seconds(40)) { bob.texts(from: alice).count >= sent }
         #expect(took != nil, "seed \(seed): \(bob.texts(from: alice).count) of \(sent)")
         swarm.run(for: .seconds(20))
