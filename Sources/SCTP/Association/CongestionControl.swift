@@ -161,7 +161,7 @@ struct CongestionControl: Sendable {
         if let end = recoveryEnd {
             guard sample.cumulative >= end else { return }
             recoveryEnd = nil
-        } else if tolerance.isTrying, let verdict = tolerance.judge(acked: sample.bytes, lost: 0, now: sample.now) {
+        } else if let verdict = tolerance.judge(acked: sample.bytes, lost: 0, now: sample.now) {
             finishTrial(verdict)
         }
         guard sample.bytes > 0 else { return }

@@ -62,8 +62,14 @@ struct LossTolerance: Sendable {
     private(set) var share: Double
 
     init(_ configuration: SCTPConfiguration) {
-        packetSize = configuration.maxPacketSize
-        lowestShare = min(max(configuration.toleratedLoss, 0), Self.highestShare)
+        self.init(
+            packetSize: configuration.maxPacketSize,
+            lowestShare: min(max(configuration.toleratedLoss, 0), Self.highestShare))
+    }
+
+    private init(packetSize: Int, lowestShare: Double) {
+        self.packetSize = packetSize
+        self.lowestShare = lowestShare
         share = lowestShare
     }
 
@@ -79,17 +85,7 @@ struct LossTolerance: Sendable {
     }
 
     /// Another path: nothing that was learned holds.
-    mutating func reset() {
-        acked = 0
-        lost = 0
-        recentlyAcked = 0
-        recentlyLost = 0
-        trial = nil
-        roundBegan = nil
-        roundBytes = 0
-        rate = 0
-        share = lowestShare
-    }
+    mutating func reset() { self = LossTolerance(packetSize: packetSize, lowestShare: lowestShare) }
 
     // MARK: Measurement
 
