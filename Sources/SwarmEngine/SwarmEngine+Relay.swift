@@ -44,29 +44,30 @@ enum RelayDatagram {
     }
 }
 
-/// What members write to the souls of a day.
+/// What members write to the souls of a day, and of a week.
 enum SoulKind {
     case presence
     case inbox
+    case mail
 }
 
 /// The relay path: datagrams through inbox souls of the GUN mesh.
 extension SwarmEngine {
     /// Takes everything the GUN plane has to say.
     mutating func drainGun(now: Instant) {
-        while let change = gun.pollChange() {
-            switch soulKinds[change.record.soul] {
+        while let record = gun.pollChange() {
+            switch soulKinds[record.soul] {
             case .inbox:
-                guard let bytes = change.bytes else { continue }
+                guard let bytes = record.value.base64URLBytes else { continue }
                 receive(datagram: bytes, depth: 0, by: .relay, now: now)
             case .presence:
-                guard let sealed = change.bytes else { continue }
+                guard let sealed = record.value.base64URLBytes else { continue }
                 takePresence(sealed, plane: .gun, now: now).map { pump($0, now: now) }
-            case nil where isMail(change.record.soul):
-                takeMail(change.record, now: now)
+            case .mail:
+                takeMail(record, now: now)
             case nil:
-                if isWatched(change.record.soul) { tell(change.record) }
-                graphChanges.append((change.record.soul, change.record.key))
+                if isWatched(record.soul) { tell(record) }
+                graphChanges.append((record.soul, record.key))
             }
         }
         while let (put, peer) = gun.pollStored() { mailStored(put, for: peer) }

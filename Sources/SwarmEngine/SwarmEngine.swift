@@ -89,7 +89,7 @@ public struct SwarmEngine: ~Copyable {
     /// The souls that are followed, by day.
     var presenceSouls: [Int: String] = [:]
     var inboxSouls: [Int: String] = [:]
-    /// What is in which of them.
+    /// What is in which of them, and in those of mail.
     var soulKinds: [Soul: SoulKind] = [:]
     let startedAt: Instant
 

@@ -105,8 +105,8 @@ import Testing
             switch Int.random(in: 0..<14, using: &random) {
             case 0 where step < 200: pair.dead.formSymmetricDifference([.relay])
             case 1 where step < 200: pair.dead.formSymmetricDifference([.connection])
-            case 2 where !pair.sessions[0].connection.isOpen: pair.open(.connection)
-            case 3 where pair.sessions[0].connection.isOpen && step < 200: pair.closeConnection()
+            case 2 where !pair.sessions[0][.connection].isOpen: pair.open(.connection)
+            case 3 where pair.sessions[0][.connection].isOpen && step < 200: pair.closeConnection()
             default: break
             }
             if step == 200 {

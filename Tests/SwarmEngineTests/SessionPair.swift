@@ -55,8 +55,8 @@ struct SessionPair {
         switch fault {
         case 0: dead.formSymmetricDifference([.connection])
         case 1: dead.formSymmetricDifference([.relay])
-        case 2 where !sessions[0].connection.isOpen: open(.connection)
-        case 3 where sessions[0].connection.isOpen && mayClose: closeConnection()
+        case 2 where !sessions[0][.connection].isOpen: open(.connection)
+        case 3 where sessions[0][.connection].isOpen && mayClose: closeConnection()
         default: break
         }
     }

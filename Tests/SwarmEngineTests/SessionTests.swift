@@ -98,9 +98,9 @@ import Testing
         pair.open(.relay)
         for number in 1...3 { _ = pair.sessions[0].send(.text("\(number)")) }
         try pair.run(until: .zero + .milliseconds(75))
-        let inbound = pair.sessions[1].inbound
+        let inbound = pair.sessions[1].inbounds[0]
         var restored = Inbound(largestMessage: 1 << 20)
-        restored.restore(InboundNote(stream: try #require(inbound.stream), next: inbound.committed))
+        restored.restore(InboundNote(stream: try #require(inbound.stream), next: inbound.note.next))
         pair.packets.removeAll()
         pair.sessions[1] = Session(configuration: .init(), outbound: Outbound(stream: 2))
         pair.sessions[1].inbounds[0] = restored

@@ -196,7 +196,7 @@ extension SwarmEngine {
                 member.mail.cursors[.plain] = MailCursor(stream: stream, next: next)
                 member.mail.week = Int(clamping: week)
                 member.mail.nextNumber = number
-                while let lane = (reader.integer() as UInt8?).flatMap({ Lane(number: $0) }),
+                while let lane = Lane(reading: &reader),
                     let stream: UInt64 = reader.integer(), let next: UInt64 = reader.integer()
                 {
                     member.mail.cursors[lane] = MailCursor(stream: stream, next: next)

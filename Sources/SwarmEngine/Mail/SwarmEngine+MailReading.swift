@@ -18,19 +18,18 @@ extension SwarmEngine {
         for week in weeks where mailSouls[week] == nil {
             guard let soul = mailSoul(of: peerID, week: week) else { continue }
             mailSouls[week] = soul
+            soulKinds[soul] = .mail
             gun.follow(soul, now: now)
             for record in gun.held(soul)?.records ?? [] { noteMail(record) }
         }
         for week in mailSouls.keys.sorted() where !weeks.contains(week) {
             guard let soul = mailSouls.removeValue(forKey: week) else { continue }
+            soulKinds[soul] = nil
             mailInbox.forget(soul)
             gun.forget(soul)
         }
         readMail(now: now)
     }
-
-    /// Whether a soul is one of our own mail.
-    func isMail(_ soul: Soul) -> Bool { mailSouls.values.contains(soul) }
 
     /// Something has come in one of our souls.
     mutating func takeMail(_ record: GunRecord, now: Instant) {
@@ -59,7 +58,7 @@ extension SwarmEngine {
     /// - Returns: whether the source may go on with its next item.
     private mutating func read(_ number: UInt32, of source: MailInbox.Source, now: Instant) -> Bool {
         guard let key = Key(MailInbox.key(source.tag, .item(number))), let entry = gun.entry(source.soul, key),
-            let text = entry.value.text?.string, let sealed = [UInt8](base64URL: text)
+            let sealed = entry.value.base64URLBytes
         else {
             mailInbox.remove(number, of: source)
             return true
@@ -99,7 +98,7 @@ extension SwarmEngine {
 
     private mutating func readAcknowledgement(of source: MailInbox.Source, now: Instant) {
         guard let key = Key(MailInbox.key(source.tag, .acknowledgement)), let entry = gun.entry(source.soul, key),
-            let sealed = entry.value.text.flatMap({ [UInt8](base64URL: $0.string) })
+            let sealed = entry.value.base64URLBytes
         else { return }
         do throws(Refusal) {
             let item = try open(sealed, now: now)
@@ -141,8 +140,8 @@ extension SwarmEngine {
     }
 
     /// Notes when a stream was first heard of.
-    mutating func note(streamsOf frames: [Frame], of member: Member, since time: UInt64) {
-        for case .data(let data) in frames where member.mail.since[data.stream] == nil {
+    private mutating func note(streamsOf frames: [Frame], of member: Member, since time: UInt64) {
+        for case .data(let data) in frames {
             note(stream: data.stream, of: member, since: time)
         }
     }

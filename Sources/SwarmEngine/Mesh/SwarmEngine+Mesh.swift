@@ -140,7 +140,7 @@ extension SwarmEngine {
     private func chooseForwarder(to member: Member, now: Instant) -> Member? {
         let present = member.mesh.forwarder.flatMap { members[$0] }
         if let present, canForward(present, to: member), !present.session.isConnectionSuspect,
-            !member.session.mesh.isSuspect || member.mesh.chosenAt.map({ now - $0 < Self.forwarderPatience }) ?? false
+            !member.session[.mesh].isSuspect || member.mesh.chosenAt.map({ now - $0 < Self.forwarderPatience }) ?? false
         {
             return present
         }
@@ -178,7 +178,7 @@ extension SwarmEngine {
             configuration.paths.contains(.mesh) && member.cipher != nil && !member.isDormant && !isLeaving
             && isWelcome(member, now: now)
             && forwarders.contains { canForward($0, to: member) }
-        guard isThere != member.session.mesh.isOpen else { return }
+        guard isThere != member.session[.mesh].isOpen else { return }
         if isThere {
             member.session.pathOpened(.mesh, now: now)
             member.negotiation.hurry(now: now)

@@ -71,7 +71,7 @@ extension GunPlane {
 
     /// The next key that somebody else has changed: of a graph without a swarm, where nothing else is followed.
     package mutating func pollGraphChange() -> (soul: Soul, key: Key)? {
-        pollChange().map { ($0.record.soul, $0.record.key) }
+        pollChange().map { ($0.soul, $0.key) }
     }
 
     // MARK: Members

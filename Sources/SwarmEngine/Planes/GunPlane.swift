@@ -2,16 +2,13 @@ import Gun
 import JSON
 package import SwarmBase
 
+extension GunValue {
+    /// What its text is the base64url of.
+    var base64URLBytes: [UInt8]? { text.flatMap { [UInt8](base64URL: $0.utf8) } }
+}
+
 /// The GUN mesh as the engine uses it: one client over links to every configured relay, dialled again when they close.
 package struct GunPlane {
-    /// A value that somebody else wrote to a soul we follow.
-    struct Change {
-        var record: GunRecord
-
-        /// What its text is the base64url of.
-        var bytes: [UInt8]? { record.value.text.flatMap { [UInt8](base64URL: $0.utf8) } }
-    }
-
     var client: GunClient
     /// The clock of the application's writes.
     var clock = StateClock()
@@ -136,11 +133,11 @@ package struct GunPlane {
     }
 
     /// The next value that somebody else wrote.
-    mutating func pollChange() -> Change? {
+    mutating func pollChange() -> GunRecord? {
         while let event = client.pollEvent() {
             switch event {
             case .changed(let soul, let key, let value, let state):
-                return Change(record: GunRecord(soul: soul, key: key, value: value, state: state))
+                return GunRecord(soul: soul, key: key, value: value, state: state)
             case .acknowledged(let put, _):
                 if let peer = left.removeValue(forKey: put) { stored.append((put, peer)) }
             case .superseded(let put), .dropped(let put):

@@ -7,18 +7,18 @@ struct CarrierTable<Value> {
     init(_ value: Value) { (connection, relay, mesh) = (value, value, value) }
 
     subscript(carrier: Carrier) -> Value {
-        get {
+        _read {
             switch carrier {
-            case .connection: connection
-            case .relay: relay
-            case .mesh: mesh
+            case .connection: yield connection
+            case .relay: yield relay
+            case .mesh: yield mesh
             }
         }
-        set {
+        _modify {
             switch carrier {
-            case .connection: connection = newValue
-            case .relay: relay = newValue
-            case .mesh: mesh = newValue
+            case .connection: yield &connection
+            case .relay: yield &relay
+            case .mesh: yield &mesh
             }
         }
     }

@@ -150,7 +150,7 @@ enum Frame: Equatable, Sendable {
         case 2:
             self = .acknowledgement(try Acknowledgement(readingPlain: &reader))
         case 10, 11:
-            guard let number: UInt8 = reader.integer(), let lane = Lane(number: number) else { throw .malformed }
+            guard let lane = Lane(reading: &reader) else { throw .malformed }
             self =
                 type == 10
                 ? .data(try DataFrame(reading: &reader, lane: lane))
@@ -178,7 +178,7 @@ enum Frame: Equatable, Sendable {
         case 9:
             self = .forwarded(reader.rest())
         case 12:
-            guard let number: UInt8 = reader.integer(), let lane = Lane(number: number),
+            guard let lane = Lane(reading: &reader),
                 let stream: UInt64 = reader.integer(), let base: UInt64 = reader.integer()
             else { throw .malformed }
             self = .confirmed(lane, stream: stream, base: base)

@@ -19,8 +19,6 @@ struct Inbound: Sendable {
     private(set) var expected: UInt64 = 1
     /// What has been handed on and noted durably.
     private(set) var note = InboundNote(stream: 0, next: 1)
-    /// Everything before this has been handed on and noted durably.
-    var committed: UInt64 { note.next }
     /// Where the first fragment of the message being put together stands: what a restart must ask for again.
     private var messageStart: UInt64 = 1
     /// Fragments that came early; in lanes without order all of messages that are not whole.

@@ -53,7 +53,7 @@ struct KeptMessage: Sendable {
         isText = flags & 1 != 0
         isWithdrawn = flags & 4 != 0
         if flags & 2 != 0 {
-            guard let laneNumber: UInt8 = reader.integer(), let lane = Lane(number: laneNumber),
+            guard let lane = Lane(reading: &reader),
                 let deadline: UInt64 = reader.integer(), let fragments: UInt32 = reader.integer(), fragments <= 1 << 20
             else { return nil }
             self.lane = lane

@@ -48,6 +48,12 @@ struct Lane: Hashable, Sendable {
         index = Int(number)
     }
 
+    /// - Returns: `nil` for a number that names none.
+    init?(reading reader: inout ByteReader) {
+        guard let number: UInt8 = reader.integer() else { return nil }
+        self.init(number: number)
+    }
+
     init(messages priority: MessagePriority, isOrdered: Bool) { index = priority.rank + (isOrdered ? 0 : 4) }
 
     init(control priority: MessagePriority) { index = priority.rank + 8 }

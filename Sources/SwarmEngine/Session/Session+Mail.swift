@@ -16,6 +16,18 @@ extension Session {
     /// - Parameter knowsLanes: it takes mail of every lane, and knows deadlines.
     private static func lanes(knowsLanes: Bool) -> [Lane] { knowsLanes ? Lane.ofMessages : [.plain] }
 
+    /// Takes what mail brought: it says nothing of paths, nor of where the member is now.
+    mutating func receive(mail frames: [Frame], now: Instant) {
+        for frame in frames {
+            switch frame {
+            case .data(let data): receive(data, by: .relay, now: now)
+            case .acknowledgement(let acknowledgement): _ = acknowledge(acknowledgement)
+            case .confirmed(let lane, let stream, let base): confirm(lane, stream: stream, base: base)
+            default: break
+            }
+        }
+    }
+
     /// Whether there is something to say that was not left yet.
     func hasMail(after cursors: MailCursors, knowsLanes: Bool) -> Bool {
         Self.lanes(knowsLanes: knowsLanes).contains {

@@ -160,9 +160,12 @@ extension Session {
     }
 
     private mutating func acknowledgeAll() {
-        guard let carrier else { return }
+        if let carrier { acknowledgeAll(on: carrier, at: .zero) }
+    }
+
+    mutating func acknowledgeAll(on kind: Carrier, at instant: Instant) {
         for inbound in inbounds where inbound.stream != nil {
-            acknowledgements.add(inbound.lane, on: carrier, at: .zero)
+            acknowledgements.add(inbound.lane, on: kind, at: instant)
         }
     }
 
@@ -186,6 +189,28 @@ extension Session {
     }
 
     // MARK: Packets
+
+    /// A packet that only says good-bye.
+    static func byePacket() -> [UInt8] {
+        var packet: [UInt8] = []
+        Frame.bye.write(to: &packet)
+        return packet
+    }
+
+    /// A packet that says that there is no conversation, after all that there was to acknowledge. What was handed on counts as
+    /// noted: there will be no run that asks for it again.
+    func lastPacket(refusing reason: UInt8) -> [UInt8] {
+        var packet: [UInt8] = []
+        for inbound in inbounds {
+            guard let acknowledgement = inbound.lastAcknowledgement(knowsLanes: knowsLanes == true),
+                inbound.lane == .plain || knowsLanes == true,
+                packet.count + acknowledgement.size <= configuration.largestPacket
+            else { continue }
+            Frame.acknowledgement(acknowledgement).write(to: &packet)
+        }
+        Frame.refused(reason: reason).write(to: &packet)
+        return packet
+    }
 
     /// How large a packet may become by acknowledgements: with all that goes around it, it is to be a datagram of the relay path.
     private static let largestAcknowledged = 20 * 1024

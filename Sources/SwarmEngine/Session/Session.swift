@@ -64,13 +64,11 @@ struct Session {
     var streamNumbers: SeededGenerator
     /// The bytes of incomplete messages in all lanes.
     var incompleteBytes = 0
-    private(set) var connection = PathState()
-    private(set) var relay = PathState()
-    private(set) var mesh = PathState()
+    private var states = CarrierTable(PathState())
     /// Which way the peer connection's packets go; only said, never acted upon.
     private var connectionPath = PathKind.direct
     /// The peer connection is open but owes an answer for too long.
-    var isConnectionSuspect: Bool { connection.isSuspect }
+    var isConnectionSuspect: Bool { self[.connection].isSuspect }
     private(set) var suspectSince: Instant?
     /// How often a path fell under suspicion, or a relay brought nothing again.
     private(set) var doubts = 0
@@ -110,7 +108,6 @@ struct Session {
 
     /// The lane that every member knows.
     var outbound: Outbound { outbounds[0] }
-    var inbound: Inbound { inbounds[0] }
 
     // MARK: What happens
 
@@ -183,7 +180,7 @@ struct Session {
         if !isFirst { endExchanges() }
         asides.removeAll()
         isUp = false
-        if connection.isOpen { pathClosed(.connection, now: now) }
+        if self[.connection].isOpen { pathClosed(.connection, now: now) }
         for kind in [Carrier.relay, .mesh] where self[kind].isOpen { pathOpened(kind, now: now) }
     }
 
@@ -218,18 +215,6 @@ struct Session {
         chooseCarrier(now: now)
     }
 
-    /// Takes what mail brought: it says nothing of paths, nor of where the member is now.
-    mutating func receive(mail frames: [Frame], now: Instant) {
-        for frame in frames {
-            switch frame {
-            case .data(let data): receive(data, by: .relay, now: now)
-            case .acknowledgement(let acknowledgement): _ = acknowledge(acknowledgement)
-            case .confirmed(let lane, let stream, let base): confirm(lane, stream: stream, base: base)
-            default: break
-            }
-        }
-    }
-
     /// Probes the paths at once: after a change of the network, or when a message waits for a member who seemed away.
     mutating func probe() {
         for kind in Carrier.allCases where self[kind].isOpen { wantsPing.insert(CarrierSet(kind)) }
@@ -237,7 +222,7 @@ struct Session {
 
     /// What went by the peer connection is lost: its packets leave from elsewhere by now.
     mutating func doubtConnection(now: Instant) {
-        guard connection.isOpen, !connection.isSuspect else { return }
+        guard self[.connection].isOpen, !self[.connection].isSuspect else { return }
         doubt(.connection, now: now)
         chooseCarrier(now: now)
     }
@@ -253,7 +238,7 @@ struct Session {
     /// A relay path that keeps bringing nothing falls under suspicion only where there is another; but the relay itself may be gone
     /// without a word, even if it is the only way.
     private mutating func doubtRelay(_ kind: Carrier) {
-        if kind == .relay, relay.isMute { doubts += 1 }
+        if kind == .relay, self[kind].isMute { doubts += 1 }
     }
 
     mutating func handleTimeout(now: Instant) {
@@ -335,46 +320,12 @@ struct Session {
         return packet
     }
 
-    /// A packet that only says good-bye.
-    static func byePacket() -> [UInt8] {
-        var packet: [UInt8] = []
-        Frame.bye.write(to: &packet)
-        return packet
-    }
-
-    /// A packet that says that there is no conversation, after all that there was to acknowledge. What was handed on counts as
-    /// noted: there will be no run that asks for it again.
-    func lastPacket(refusing reason: UInt8) -> [UInt8] {
-        var packet: [UInt8] = []
-        for inbound in inbounds {
-            guard let acknowledgement = inbound.lastAcknowledgement(knowsLanes: knowsLanes == true),
-                inbound.lane == .plain || knowsLanes == true,
-                packet.count + acknowledgement.size <= configuration.largestPacket
-            else { continue }
-            Frame.acknowledgement(acknowledgement).write(to: &packet)
-        }
-        Frame.refused(reason: reason).write(to: &packet)
-        return packet
-    }
-
     // MARK: Inside
 
     subscript(kind: Carrier) -> PathState {
-        _read {
-            switch kind {
-            case .connection: yield connection
-            case .relay: yield relay
-            case .mesh: yield mesh
-            }
-        }
-        _modify {
-            // In place: what is under way is not to be copied for each packet.
-            switch kind {
-            case .connection: yield &connection
-            case .relay: yield &relay
-            case .mesh: yield &mesh
-            }
-        }
+        _read { yield states[kind] }
+        // In place: what is under way is not to be copied for each packet.
+        _modify { yield &states[kind] }
     }
 
     private mutating func receive(_ frame: Frame, on kind: Carrier, now: Instant) {
@@ -399,9 +350,7 @@ struct Session {
         case .ping(let id):
             if pongs.count < 16 { pongs.append((kind, id)) }
             // With the pong goes how far we are: an acknowledgement that opened the window may have been lost.
-            for inbound in inbounds where inbound.stream != nil {
-                acknowledgements.add(inbound.lane, on: kind, at: now)
-            }
+            acknowledgeAll(on: kind, at: now)
             for stream in streams { acknowledgements.add(stream: stream.id, on: kind, at: now) }
         case .pong(let id):
             if self[kind].pong(id: id, now: now), kind == .connection { clearSuspicion(now: now) }
@@ -429,7 +378,7 @@ struct Session {
     }
 
     private mutating func clearSuspicion(now: Instant) {
-        connection.trust(now: now)
+        self[.connection].trust(now: now)
         suspectSince = nil
     }
 
@@ -487,7 +436,7 @@ struct Session {
     }
 
     private var awayAt: Instant? {
-        let patience = connection.isOpen ? configuration.directAwayAfter : configuration.awayAfter
+        let patience = self[.connection].isOpen ? configuration.directAwayAfter : configuration.awayAfter
         let silent = lastHeard.map { $0 + patience }
         return .earlier(silent, lastSpoken.map { $0 + configuration.speechlessAfter })
     }
@@ -496,7 +445,7 @@ struct Session {
 
     /// When one who is directly connected and of whom nothing is heard is asked by every path.
     private var quietAt: Instant? {
-        guard isUp, connection.isOpen, let lastHeard else { return nil }
+        guard isUp, self[.connection].isOpen, let lastHeard else { return nil }
         let at = lastHeard + configuration.quietAfter
         return probedAt.map { max(at, $0 + configuration.suspectPingInterval) } ?? at
     }
