@@ -27,9 +27,9 @@ final class ServerConnection {
         let pipeline = channel.pipeline.syncOperations
         if let tls = server.configuration.tls { try pipeline.addHandler(NIOSSLServerHandler(context: tls.context)) }
         let bound = NIOLoopBound(self, eventLoop: channel.eventLoop)
-        let upgrader = WebSocketServerUpgrade { _ in
+        let upgrader = WebSocketServerUpgrade {
             bound.value.upgradeHeaders()
-        } begin: { _ in
+        } begin: {
             try bound.value.upgrade()
         }
         var http = NIOUpgradableHTTPServerPipelineConfiguration(

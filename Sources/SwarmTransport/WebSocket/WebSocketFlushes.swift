@@ -29,15 +29,18 @@ public final class WebSocketFlushes {
     }
 
     func takeBuffer(for byteCount: Int) -> ByteBuffer {
-        // 14 is the longest header of a frame.
-        buffers.popLast() ?? ByteBufferAllocator().buffer(capacity: max(byteCount + 14, 512))
+        guard var buffer = buffers.popLast() else {
+            // 14 is the longest header of a frame.
+            return ByteBufferAllocator().buffer(capacity: max(byteCount + 14, 512))
+        }
+        // Here nobody else holds it any more, so its memory stays.
+        buffer.clear()
+        return buffer
     }
 
     /// Takes a buffer back that a channel is done with.
     func giveBack(_ buffer: ByteBuffer) {
         guard buffers.count < Self.mostBuffers, buffer.capacity <= Self.largestBuffer else { return }
-        var buffer = buffer
-        buffer.clear()
         buffers.append(buffer)
     }
 }

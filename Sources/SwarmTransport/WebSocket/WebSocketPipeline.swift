@@ -5,7 +5,6 @@ import NIOWebSocket
 /// Hands what is read and the ends of the channel to the connection.
 final class WebSocketBytes: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
     private let connection: WebSocketConnection
 
     init(connection: WebSocketConnection) { self.connection = connection }
@@ -24,18 +23,17 @@ final class WebSocketBytes: ChannelInboundHandler {
 /// The upgrade as NIO does it, the handlers that it would add left out.
 struct WebSocketServerUpgrade: NIOTypedHTTPServerProtocolUpgrader {
     private let dance: NIOTypedWebSocketServerUpgrader<Bool>
-    private let begin: @Sendable (any Channel) throws -> Void
+    private let begin: @Sendable () throws -> Void
 
     /// - Parameters:
     ///   - headers: what the answer has beside the fields of RFC 6455; `nil` refuses.
     ///   - begin: adds what reads the bytes.
     init(
-        headers: @escaping @Sendable (any Channel) -> HTTPHeaders?,
-        begin: @escaping @Sendable (any Channel) throws -> Void
+        headers: @escaping @Sendable () -> HTTPHeaders?, begin: @escaping @Sendable () throws -> Void
     ) {
         self.begin = begin
         dance = NIOTypedWebSocketServerUpgrader(
-            shouldUpgrade: { channel, _ in channel.eventLoop.makeSucceededFuture(headers(channel)) },
+            shouldUpgrade: { channel, _ in channel.eventLoop.makeSucceededFuture(headers()) },
             upgradePipelineHandler: { channel, _ in channel.eventLoop.makeSucceededFuture(true) })
     }
 
@@ -51,7 +49,7 @@ struct WebSocketServerUpgrade: NIOTypedHTTPServerProtocolUpgrader {
 
     func upgrade(channel: any Channel, upgradeRequest: HTTPRequestHead) -> EventLoopFuture<Bool> {
         channel.eventLoop.makeCompletedFuture {
-            try begin(channel)
+            try begin()
             return true
         }
     }
