@@ -71,7 +71,7 @@ import Testing
             while silent.pollTransmit() != nil { sent += 1 }
             silent.handleTimeout(now: due)
         }
-        #expect(sent == UDPTrackerClient.retransmissions.count)
+        #expect(sent == UDPTrackerRequest.retransmissions.count)
         #expect(throws: AnnounceError.refused("it does not answer")) { try silent.result?.get() }
     }
 

@@ -334,17 +334,9 @@ final class Node: GraphBackend {
     }
 
     private func perform(_ fetch: TrackerFetch) {
-        HTTPFetch.get(fetch.url, limit: 1 << 17, timeout: .seconds(15), on: eventLoop).assumeIsolated().whenComplete {
+        HTTPFetch.askTracker(fetch.url, within: .seconds(15), on: eventLoop) { body, reason in
             guard !self.isOver else { return }
-            switch $0 {
-            case .success(let result) where result.status == 200:
-                self.engine.fetched(fetch.id, body: result.body, now: self.now)
-            case .success(let result):
-                self.engine.fetched(
-                    fetch.id, body: nil, reason: "it answers with status \(result.status)", now: self.now)
-            case .failure(let error):
-                self.engine.fetched(fetch.id, body: nil, reason: "\(error)", now: self.now)
-            }
+            self.engine.fetched(fetch.id, body: body, reason: reason, now: self.now)
             self.drain()
         }
     }

@@ -35,7 +35,7 @@ final class TrackerScrape {
             self.fail("it does not answer")
         }
         switch TrackerLocation(url) {
-        case .webSocket(let url): askByWebSocket(url, within: limit)
+        case .webSocket(let url): askByWebSocket(url)
         case .http(let url): askByHTTP(url, within: limit)
         case .udp(let host, let port): askByDatagram(host, port)
         case nil: fail("this is no tracker's URL")
@@ -54,14 +54,7 @@ final class TrackerScrape {
 
     private func fail(_ reason: String) { finish(.failure(Failure(reason: reason))) }
 
-    private func fail(_ error: AnnounceError) {
-        switch error {
-        case .malformed: fail("its reply is not of the protocol")
-        case .refused(let reason): fail(reason)
-        }
-    }
-
-    private func askByWebSocket(_ text: String, within limit: Duration) {
+    private func askByWebSocket(_ text: String) {
         guard let url = WebSocketURL(text) else { return fail("this is no tracker's URL") }
         let connection = WebSocketConnection(eventLoop: eventLoop)
         self.connection = connection
@@ -69,7 +62,7 @@ final class TrackerScrape {
         connection.onMessage = { message in
             do throws(AnnounceError) {
                 if let reply = try WebSocketScrape.parse(message.bytes, self.infoHash) { self.finish(.success(reply)) }
-            } catch { self.fail(error) }
+            } catch { self.fail(error.reason) }
         }
         connection.onClose = { self.fail("\($0)") }
         connection.open(url)
@@ -79,15 +72,11 @@ final class TrackerScrape {
         guard let url = HTTPScrape.url(url, infoHash) else {
             return fail("its URL has no announce to replace by scrape")
         }
-        HTTPFetch.get(url, limit: 1 << 17, timeout: limit, on: eventLoop).assumeIsolated().whenComplete {
-            switch $0 {
-            case .success(let result) where result.status == 200:
-                do throws(AnnounceError) {
-                    self.finish(.success(try HTTPScrape.parse(result.body, self.infoHash)))
-                } catch { self.fail(error) }
-            case .success(let result): self.fail("it answers with status \(result.status)")
-            case .failure(let error): self.fail("\(error)")
-            }
+        HTTPFetch.askTracker(url, within: limit, on: eventLoop) { body, reason in
+            guard let body else { return self.fail(reason) }
+            do throws(AnnounceError) {
+                self.finish(.success(try HTTPScrape.parse(body, self.infoHash)))
+            } catch { self.fail(error.reason) }
         }
     }
 
@@ -119,7 +108,7 @@ final class TrackerScrape {
         timer?.schedule(at: exchange?.nextTimeout)
         switch exchange?.result {
         case .success(let reply): finish(.success(reply))
-        case .failure(let error): fail(error)
+        case .failure(let error): fail(error.reason)
         case nil: break
         }
     }

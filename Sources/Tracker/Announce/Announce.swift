@@ -72,6 +72,14 @@ public enum AnnounceError: Error, Hashable, Sendable {
     case malformed
     /// The tracker refuses, for a reason of at most 200 characters of its own.
     case refused(String)
+
+    /// In words.
+    public var reason: String {
+        switch self {
+        case .malformed: "its reply is not of the protocol"
+        case .refused(let reason): reason
+        }
+    }
 }
 
 /// When to announce next: after the tracker's interval, or ever later while it fails, with jitter.

@@ -13,23 +13,12 @@ public enum AnnounceEvent: Hashable, Sendable {
 ///
 /// After every call drain ``pollTransmit()``, then ``pollEvent()``, then re-read ``nextTimeout``.
 public struct UDPTrackerClient: Sendable {
-    /// BEP 15: a request is repeated after 15 × 2ⁿ s. The first two come sooner, as one lost datagram is no reason to find
-    /// nobody for 15 s.
-    static let retransmissions: [Duration] = [.seconds(2), .seconds(5), .seconds(15), .seconds(30)]
     /// BEP 15: a client may use a connection id for one minute.
     static let connectionLifetime: Duration = .seconds(60)
 
     private enum Exchange {
         case connecting
         case announcing
-    }
-
-    private struct Request {
-        var exchange: Exchange
-        var transaction: UInt32
-        var datagram: [UInt8]
-        var sends: Int
-        var due: Instant
     }
 
     /// Where the tracker is.
@@ -42,7 +31,7 @@ public struct UDPTrackerClient: Sendable {
     private var entropy: Entropy
     private var schedule: AnnounceSchedule
     private var connection: (id: UInt64, until: Instant)?
-    private var request: Request?
+    private var request: (exchange: Exchange, sent: UDPTrackerRequest)?
     private var event = Announce.Event.started
     private var transmits = FIFO<Transmit>()
     private var events = FIFO<AnnounceEvent>()
@@ -59,7 +48,7 @@ public struct UDPTrackerClient: Sendable {
     }
 
     /// The next moment at which ``handleTimeout(now:)`` has something to do.
-    public var nextTimeout: Instant? { request?.due ?? (port == 0 ? nil : schedule.nextAt) }
+    public var nextTimeout: Instant? { request?.sent.due ?? (port == 0 ? nil : schedule.nextAt) }
 
     /// The next datagram for the shared socket.
     public mutating func pollTransmit() -> Transmit? { transmits.popFirst() }
@@ -70,11 +59,9 @@ public struct UDPTrackerClient: Sendable {
     /// Does what is due.
     public mutating func handleTimeout(now: Instant) {
         if var pending = request {
-            guard now >= pending.due else { return }
-            guard pending.sends < Self.retransmissions.count else { return fail("it does not answer", now: now) }
-            pending.due = now + Self.retransmissions[pending.sends]
-            pending.sends += 1
-            transmits.append(Transmit(to: address, payload: pending.datagram))
+            guard now >= pending.sent.due else { return }
+            guard pending.sent.repeats(now: now) else { return fail("it does not answer", now: now) }
+            transmits.append(Transmit(to: address, payload: pending.sent.datagram))
             request = pending
         } else if let at = schedule.nextAt, now >= at, port != 0 {
             schedule.began()
@@ -88,7 +75,7 @@ public struct UDPTrackerClient: Sendable {
     public mutating func handle(_ datagram: [UInt8], from source: TransportAddress, now: Instant) -> Bool {
         guard source == address, let pending = request,
             let (transaction, reply) = UDPTrackerMessage.parse(datagram, isIPv6: address.address.isIPv6),
-            transaction == pending.transaction
+            transaction == pending.sent.transaction
         else { return false }
         switch (pending.exchange, reply) {
         case (.connecting, .connected(let id)):
@@ -142,9 +129,7 @@ public struct UDPTrackerClient: Sendable {
     }
 
     private mutating func send(_ exchange: Exchange, _ datagram: [UInt8], _ transaction: UInt32, now: Instant) {
-        request = Request(
-            exchange: exchange, transaction: transaction, datagram: datagram, sends: 1,
-            due: now + Self.retransmissions[0])
+        request = (exchange, UDPTrackerRequest(datagram, transaction: transaction, now: now))
         transmits.append(Transmit(to: address, payload: datagram))
     }
 

@@ -67,10 +67,7 @@ public struct HTTPTrackerClient: Sendable {
                 reply, found: reply.peers.contains { $0.port != port }, now: now, entropy: &entropy)
             events.append(.announced(reply))
         } catch {
-            switch error {
-            case .malformed: failed("its reply is not of the protocol", now: now)
-            case .refused(let reason): failed(reason, now: now)
-            }
+            failed(error.reason, now: now)
         }
     }
 
