@@ -82,7 +82,8 @@ public struct DeliveryLedger: Sendable {
     public private(set) var handedOn = 0
     public private(set) var expired = 0
     /// What was not as it should be, in the order of noticing.
-    public private(set) var problems: [String] = []
+    public var problems: [String] { noted.all }
+    private var noted = ProblemList()
 
     public init() {}
 
@@ -276,8 +277,5 @@ public struct DeliveryLedger: Sendable {
         }
     }
 
-    public mutating func note(_ problem: String, at now: Instant) {
-        guard problems.count < 100 else { return }
-        problems.append("\(Double((now - .zero).nanosecondsClamped / 1_000_000) / 1000) s: \(problem)")
-    }
+    public mutating func note(_ problem: String, at now: Instant) { noted.note(problem, at: now) }
 }

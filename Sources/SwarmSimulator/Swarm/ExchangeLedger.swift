@@ -30,7 +30,8 @@ struct ExchangeLedger {
     /// How many requests and byte streams came to a good end, and how many ended with a run.
     private(set) var completed = 0
     private(set) var interrupted = 0
-    private(set) var problems: [String] = []
+    var problems: [String] { noted.all }
+    private var noted = ProblemList()
 
     /// How many must still end.
     var outstanding: Int { requests.count + streams.count }
@@ -53,10 +54,7 @@ struct ExchangeLedger {
         return next
     }
 
-    private mutating func note(_ problem: String, at now: Instant) {
-        guard problems.count < 100 else { return }
-        problems.append("\(Double((now - .zero).nanosecondsClamped / 1_000_000) / 1000) s: \(problem)")
-    }
+    private mutating func note(_ problem: String, at now: Instant) { noted.note(problem, at: now) }
 
     // MARK: Requests
 

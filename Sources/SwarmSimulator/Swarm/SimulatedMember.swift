@@ -3,10 +3,10 @@ import SwarmBase
 public import SwarmEngine
 
 /// When each member wants to be called: looked through after every event, so it lies together.
-final class Timeouts {
+struct Timeouts {
     private var all: [Instant] = []
 
-    func set(_ timeout: Instant?, of member: Int) {
+    mutating func set(_ timeout: Instant?, of member: Int) {
         while all.count <= member { all.append(.distantFuture) }
         all[member] = timeout ?? .distantFuture
     }
@@ -57,9 +57,6 @@ public final class SimulatedMember {
     var links: [SwarmLink: Int] = [:]
     /// Counts its runs, so that nothing meant for an earlier one reaches a later.
     var run = 0
-    /// When the engine wants to be called, as it said last.
-    var nextTimeout: Instant? { didSet { timeouts.set(nextTimeout, of: index) } }
-    private let timeouts: Timeouts
     /// The path to each member, as the application was told last.
     public internal(set) var paths: [Int: PathKind] = [:]
     /// The application does not read at present.
@@ -69,7 +66,7 @@ public final class SimulatedMember {
 
     init(
         index: Int, identity: Identity, host: VirtualNetwork.HostID, nat: VirtualNetwork.NATID?, natKind: NATKind,
-        configuration: SwarmEngineConfiguration, certificate: DTLSCertificate, hasTURN: Bool, timeouts: Timeouts
+        configuration: SwarmEngineConfiguration, certificate: DTLSCertificate, hasTURN: Bool
     ) {
         self.index = index
         self.identity = identity
@@ -79,8 +76,6 @@ public final class SimulatedMember {
         self.configuration = configuration
         self.certificate = certificate
         self.hasTURN = hasTURN
-        self.timeouts = timeouts
-        timeouts.set(nil, of: index)
     }
 
     /// Whether its engine runs.

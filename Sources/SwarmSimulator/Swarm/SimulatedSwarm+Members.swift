@@ -32,7 +32,7 @@ extension SimulatedSwarm {
             for _ in 0..<Int.random(in: 0...member.writing.count, using: &random) { writeNext(of: member) }
         }
         member.engine = nil
-        member.nextTimeout = nil
+        timeouts.set(nil, of: member.index)
         member.writing = []
         let losesDisk = storage == .lost || !member.configuration.isDurable
         if losesDisk { member.disk = [:] }
@@ -56,7 +56,7 @@ extension SimulatedSwarm {
         while !member.writing.isEmpty { writeNext(of: member) }
         // What `stored` let go of before the end.
         member.engine = nil
-        member.nextTimeout = nil
+        timeouts.set(nil, of: member.index)
         if !member.configuration.isDurable { member.disk = [:] }
         let isDurable = member.configuration.isDurable
         ledger.crashed(member.index, hasDisk: isDurable, losesDisk: !isDurable)
@@ -119,7 +119,7 @@ extension SimulatedSwarm {
                 transmit.payload, from: member.host, port: SimulatedMember.port, to: transmit.destination, now: now)
         }
         while engine.value.pollTURNStream() != nil {}
-        member.nextTimeout = engine.value.nextTimeout
+        timeouts.set(engine.value.nextTimeout, of: member.index)
     }
 
     private func take(_ event: SwarmEvent, of member: SimulatedMember) {

@@ -52,7 +52,7 @@ public final class SimulatedSwarm {
     /// The same by the texts of their ids.
     var memberNamed: [Substring: Int] = [:]
     /// When each member wants to be called.
-    let timeouts = Timeouts()
+    var timeouts = Timeouts()
     /// How often a path was said to be another one.
     var pathChanges = 0
     private let wallAtZero: Double
@@ -116,8 +116,8 @@ public final class SimulatedSwarm {
         let host = network.addHost(behind: nat, link: link)
         let member = SimulatedMember(
             index: members.count, identity: Identity(SEAPair.generate(using: &entropy)), host: host, nat: nat,
-            natKind: kind, configuration: configuration, certificate: try DTLSCertificate(), hasTURN: hasTURN,
-            timeouts: timeouts)
+            natKind: kind, configuration: configuration, certificate: try DTLSCertificate(), hasTURN: hasTURN)
+        timeouts.set(nil, of: member.index)
         memberAt[host] = member.index
         memberOf[member.identity.peerID] = member.index
         memberNamed[Substring(member.identity.peerID.description)] = member.index
