@@ -75,14 +75,6 @@ struct BenchFigures: Sendable {
         return lines.joined(separator: "\n")
     }
 
-    private func pad(_ text: String, _ width: Int) -> String {
-        text + String(repeating: " ", count: max(0, width - text.count))
-    }
-
-    private func right(_ text: String, _ width: Int) -> String {
-        String(repeating: " ", count: max(0, width - text.count)) + text
-    }
-
     private static func rounded(_ value: Double) -> Double {
         value >= 100 ? value.rounded() : (value * 100).rounded() / 100
     }

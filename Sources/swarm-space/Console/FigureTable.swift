@@ -8,12 +8,17 @@ struct FigureTable {
     let style: TerminalStyle
 
     func row(_ name: String, _ values: [String]) -> String {
-        "  " + name + String(repeating: " ", count: max(0, width - name.count))
-            + values.map { String(repeating: " ", count: max(0, column - $0.count)) + $0 }.joined()
+        "  " + pad(name, width) + values.map { right($0, column) }.joined()
     }
 
     var line: String { "  " + String(repeating: "─", count: width + column * columns) }
 }
+
+/// A text with spaces behind it, up to a width in characters.
+func pad(_ text: String, _ width: Int) -> String { text + String(repeating: " ", count: max(0, width - text.count)) }
+
+/// A text with spaces before it.
+func right(_ text: String, _ width: Int) -> String { String(repeating: " ", count: max(0, width - text.count)) + text }
 
 /// A number with a comma between thousands.
 func grouped(_ number: Int) -> String {

@@ -47,12 +47,8 @@ struct LayersBench: ParsableCommand {
     }
 
     private func line(_ cost: LayerCost) -> String {
-        func right(_ number: Double, _ width: Int) -> String {
-            let text = String(Int(number.rounded()))
-            return String(repeating: " ", count: max(0, width - text.count)) + text
-        }
-        let name = cost.name + String(repeating: " ", count: max(0, 18 - cost.name.count))
-        return name + right(cost.nanosecondsPerPacket, 11) + right(cost.megabitsPerSecond, 11)
+        let figures = [cost.nanosecondsPerPacket, cost.megabitsPerSecond]
+        return pad(cost.name, 18) + figures.map { right(String(Int($0.rounded())), 11) }.joined()
     }
 }
 

@@ -53,14 +53,10 @@ struct SessionsBench: ParsableCommand {
     }
 
     private func line(_ cost: LayerCost, _ messages: Int, _ size: Int) -> String {
-        func right(_ number: Double, _ width: Int) -> String {
-            let text = String(Int(number.rounded()))
-            return String(repeating: " ", count: max(0, width - text.count)) + text
-        }
         let seconds = Double(max(1, cost.nanoseconds)) / 1e9
-        let name = cost.name + String(repeating: " ", count: max(0, 8 - cost.name.count))
-        return name + right(Double(size), 11) + right(Double(messages) / seconds, 13)
-            + right(Double(cost.bytes) / seconds / 1e6, 11)
+        let rate = String(Int((Double(messages) / seconds).rounded()))
+        let megabytes = String(Int((Double(cost.bytes) / seconds / 1e6).rounded()))
+        return pad(cost.name, 8) + right(String(size), 11) + right(rate, 13) + right(megabytes, 11)
     }
 
     private func figures(_ cost: LayerCost, _ messages: Int, _ size: Int) -> JSONValue {
