@@ -79,10 +79,9 @@ export class Admission {
   #withdraw(member) {
     const engine = this.#engine;
     engine.signaling.endConnection(member);
-    member.session.pathClosed("relay", engine.now());
-    member.session.pathClosed("mesh", engine.now());
+    member.session.indirectPathsClosed(engine.now());
     member.session.peerRestarted(engine.now());
-    member.negotiation = new member.negotiation.constructor(member.negotiation.decides, Infinity);
+    member.negotiateFrom(Infinity);
     member.restart = null;
     member.planes.clear();
     engine.pump(member);

@@ -98,4 +98,9 @@ export class Member {
   get name() {
     return this.presence?.name ?? "";
   }
+
+  /** The connection is negotiated from the start, from a moment on; `Infinity` for not at all. @param {number} at */
+  negotiateFrom(at) {
+    this.negotiation = new Negotiation(this.negotiation.decides, at);
+  }
 }

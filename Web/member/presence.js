@@ -1,6 +1,6 @@
 // Discovery: our own presence record, and those of others.
 
-import { base64url, fromBase64url, Refusal } from "../base/bytes.js";
+import { base64url, compare, fromBase64url, Refusal } from "../base/bytes.js";
 import { StateClock } from "../gun/graph.js";
 import { TokenBucket } from "../gun/link-state.js";
 import { RelaySlots, STATE_LAG } from "./member.js";
@@ -73,7 +73,7 @@ export class Presence {
    */
   #takeOwn({ sessionKey, timestamp }) {
     const engine = this.#engine;
-    if (base64url(sessionKey) === base64url(engine.sessionKey.point) || engine.isLeaving) return;
+    if (compare(sessionKey, engine.sessionKey.point) === 0 || engine.isLeaving) return;
     if (!this.isFresh(timestamp) || timestamp < this.#lastTimestamp) return;
     // There may be records of several former runs, at several relays: the latest of all counts.
     this.#lastTimestamp = timestamp;
@@ -179,7 +179,7 @@ export class Presence {
     }
     if (!this.isFresh(record.timestamp)) throw new Refusal("stale");
     const known = engine.members.get(record.peer);
-    const isSameRun = known?.presence && base64url(known.presence.sessionKey) === base64url(record.sessionKey);
+    const isSameRun = known?.presence && compare(known.presence.sessionKey, record.sessionKey) === 0;
     if (known?.presence && known.presence.timestamp > record.timestamp) {
       // An older record of a run we know says nothing new; one of another run is a replay.
       if (!isSameRun) throw new Refusal("replayed");

@@ -36,7 +36,7 @@ export class Runs {
   /** Takes up a conversation from the start: by every path there is. @param {Member} member */
   begin(member) {
     const engine = this.#engine;
-    member.negotiation = new member.negotiation.constructor(member.negotiation.decides, engine.now());
+    member.negotiateFrom(engine.now());
     this.openRelayPath(member);
     engine.mesh.updatePath(member);
     engine.pump(member);
@@ -94,9 +94,8 @@ export class Runs {
   left(member) {
     const now = this.#engine.now();
     this.end(member);
-    member.session.pathClosed("relay", now);
-    member.session.pathClosed("mesh", now);
-    member.negotiation = new member.negotiation.constructor(member.negotiation.decides, Infinity);
+    member.session.indirectPathsClosed(now);
+    member.negotiateFrom(Infinity);
     member.planes.clear();
   }
 
@@ -105,8 +104,7 @@ export class Runs {
     const now = this.#engine.now();
     if (member.isDormant || member.session.isUp || now - member.heardOfAt <= FRESHNESS) return;
     member.isDormant = true;
-    member.session.pathClosed("relay", now);
-    member.session.pathClosed("mesh", now);
+    member.session.indirectPathsClosed(now);
     this.#engine.signaling.endConnection(member);
   }
 

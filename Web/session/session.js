@@ -132,6 +132,11 @@ export class Session {
     this.#chooseCarrier(now);
   }
 
+  /** Nothing that goes through others reaches the member any more. @param {number} now */
+  indirectPathsClosed(now) {
+    for (const carrier of INDIRECT) this.pathClosed(carrier, now);
+  }
+
   /** What went by one path only may be lost with it. */
   #rewindOthers(carrier) {
     for (const other of INDIRECT) if (other !== carrier && this.paths[other].isOpen) this.#rewind(other);
