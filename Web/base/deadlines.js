@@ -11,11 +11,6 @@ export class Deadlines {
     return this.#heap[0]?.at ?? Infinity;
   }
 
-  /** The first, due or not. @returns {T | undefined} */
-  get first() {
-    return this.#heap[0]?.item;
-  }
-
   /** @param {T} item @param {number} at */
   add(item, at) {
     const heap = this.#heap;
@@ -30,11 +25,16 @@ export class Deadlines {
 
   /** Takes the first out if it is due. @param {number} now @returns {T | undefined} */
   popDue(now) {
-    return this.next <= now ? this.popFirst() : undefined;
+    return this.next <= now ? this.#popFirst() : undefined;
+  }
+
+  /** Takes out those at the front that nobody waits for any more: `next` is to be of one that is open. @param {(item: T) => boolean} isOpen */
+  trim(isOpen) {
+    while (this.#heap.length && !isOpen(this.#heap[0].item)) this.#popFirst();
   }
 
   /** Takes the first out, due or not. @returns {T | undefined} */
-  popFirst() {
+  #popFirst() {
     const heap = this.#heap;
     const [first] = heap;
     const last = heap.pop();

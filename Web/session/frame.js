@@ -198,11 +198,11 @@ function parseBody(type, body) {
     case 1:
       return parseData(PLAIN, body);
     case 2:
-      return { ...parsePlainAcknowledgement(PLAIN, body), outcomes: [], bitmap: new Uint8Array() };
+      return parseAcknowledgement(PLAIN, body);
     case 10:
       return parseData(parseLane(body), body);
     case 11:
-      return parseAcknowledgement(parseLane(body), body);
+      return parseFullAcknowledgement(parseLane(body), body);
     case 12:
       return { type: "confirmed", lane: parseLane(body), stream: body.u64(), base: body.count() };
     case 13:
@@ -270,16 +270,18 @@ function parseData(lane, body) {
   return frame;
 }
 
-function parsePlainAcknowledgement(lane, body) {
+/** How far a stream has arrived: the frame that every member knows says no more. */
+function parseAcknowledgement(lane, body) {
   const frame = {
     type: "acknowledgement", lane, stream: body.u64(), received: body.count(), durable: body.count(), window: body.u16(),
+    outcomes: [], bitmap: new Uint8Array(),
   };
   if (frame.durable > frame.received) throw new Refusal("malformed");
   return frame;
 }
 
-function parseAcknowledgement(lane, body) {
-  const frame = { ...parsePlainAcknowledgement(lane, body), outcomes: [], bitmap: new Uint8Array() };
+function parseFullAcknowledgement(lane, body) {
+  const frame = parseAcknowledgement(lane, body);
   const count = body.u16();
   if (count > MOST_OUTCOMES) throw new Refusal("malformed");
   for (let index = 0; index < count; index += 1) frame.outcomes.push({ message: body.count(), code: body.u8() });

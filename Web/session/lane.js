@@ -8,6 +8,8 @@ export const PLAIN = 0;
 
 /** The priorities in the order of their lanes; where one stands here is its rank. @type {readonly Priority[]} */
 export const PRIORITIES = Object.freeze(["normal", "high", "urgent", "low"]);
+/** The ranks, the most urgent first. */
+export const BY_URGENCY = Object.freeze([2, 1, 0, 3]);
 /** By rank: what part of a path each gets when all have something to say. */
 export const WEIGHTS = Object.freeze([4, 16, 64, 1]);
 

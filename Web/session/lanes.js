@@ -4,7 +4,7 @@ import { randomU64, Writer } from "../base/bytes.js";
 import { RateMeter } from "./rate.js";
 import { acknowledgementSize, writeFrame } from "./frame.js";
 import { Inbound } from "./inbound.js";
-import { isControl, LANES, messageLane, PLAIN, priorityOf, rankOf } from "./lane.js";
+import { controlLane, isControl, LANES, messageLane, PLAIN, PRIORITIES, priorityOf } from "./lane.js";
 import { Outbound } from "./outbound.js";
 
 /** How large a packet may become by acknowledgements: with all that goes around it, it is to be a datagram of the relay path. */
@@ -251,19 +251,20 @@ export class Lanes {
       return sequence === null ? null : { outbound: this.outbounds[lane], sequence };
     };
     if (!this.knowsLanes) return rank === 0 ? next(PLAIN) : null;
-    const control = next(rank + 8);
+    const priority = PRIORITIES[rank];
+    const control = next(controlLane(priority));
     if (control) return control;
     const { streams } = this.#session.exchanges;
     const count = streams.length + 2;
     for (let offset = 0; offset < count; offset += 1) {
       const place = (turn + offset) % count;
       if (place < 2) {
-        const flow = next(place === 0 ? rank : rank + 4);
+        const flow = next(messageLane(priority, place === 0));
         if (flow) return flow;
         continue;
       }
       const stream = streams[place - 2];
-      if (rankOf(stream.priority) !== rank) continue;
+      if (stream.priority !== priority) continue;
       const number = stream.sending.next(carrier);
       if (number !== null) return { stream, number };
     }

@@ -2,10 +2,10 @@
 
 import { Writer } from "../base/bytes.js";
 import { acknowledgementSize, Flag, writeFrame } from "./frame.js";
-import { isControl, PLAIN } from "./lane.js";
+import { BY_URGENCY, isControl, messageLane, PLAIN, PRIORITIES } from "./lane.js";
 
 /** The lanes of messages, the most urgent first. */
-const MAIL_LANES = Object.freeze([2, 6, 1, 5, 0, 4, 3, 7]);
+const MAIL_LANES = BY_URGENCY.flatMap((rank) => [true, false].map((isOrdered) => messageLane(PRIORITIES[rank], isOrdered)));
 /** The bytes of a deadline. */
 const DEADLINE_SIZE = 5 + 16;
 

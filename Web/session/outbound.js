@@ -178,7 +178,7 @@ export class Outbound {
   /** A fragment has gone by a path. */
   sent(sequence, carrier) {
     this.cursors[carrier] = sequence + 1;
-    this.sentBefore = Math.max(this.sentBefore, sequence + 1);
+    this.markSent(sequence + 1);
   }
 
   /** All that is not received goes out again by a path. */
@@ -232,12 +232,7 @@ export class Outbound {
       if (entry.isOver || !covers(frame, entry.last) || !covers(frame, entry.first)) continue;
       this.#settle(entry, frame, settled);
       entry.isSettled = entry.isOver = true;
-      for (let sequence = Math.max(entry.first, this.base); sequence <= entry.last; sequence += 1) {
-        const fragment = this.#fragments[sequence - this.base];
-        this.bytes -= fragment.payload.length;
-        fragment.payload = NOTHING;
-        fragment.flags |= DROPPED;
-      }
+      this.#empty(entry, (flags) => flags | DROPPED);
     }
   }
 
@@ -273,19 +268,27 @@ export class Outbound {
       entry.isSettled = entry.last >= this.sentBefore;
       withdrawals.push({ entry, isExpired: entry.isSettled });
     }
-    while (this.#deadlines.first !== undefined && !this.#entry(this.#deadlines.first)) this.#deadlines.popFirst();
+    this.#deadlines.trim((number) => this.#entry(number) !== undefined);
     return withdrawals;
   }
 
   #withdraw(entry) {
     entry.isWithdrawn = true;
+    this.#empty(entry, (_, sequence) => this.#withdrawnFlags(sequence === entry.first, sequence === entry.last));
+    entry.size = 0;
+  }
+
+  /**
+   * Lets go of the payload of a message; its fragments stay, so that the numbers after them do.
+   * @param {Entry} entry @param {(flags: number, sequence: number) => number} flagsOf what the flags of a fragment become
+   */
+  #empty(entry, flagsOf) {
     for (let sequence = Math.max(entry.first, this.base); sequence <= entry.last; sequence += 1) {
       const fragment = this.#fragments[sequence - this.base];
       this.bytes -= fragment.payload.length;
       fragment.payload = NOTHING;
-      fragment.flags = this.#withdrawnFlags(sequence === entry.first, sequence === entry.last);
+      fragment.flags = flagsOf(fragment.flags, sequence);
     }
-    entry.size = 0;
   }
 
   #withdrawnFlags(isFirst, isLast) {
@@ -311,7 +314,7 @@ export class Outbound {
     return { received: Math.min(count * FRAGMENT_BYTES, entry.size), size: entry.size };
   }
 
-  /** The peer takes nothing more of it. @returns {number[]} the messages that will not be handed on */
+  /** The messages of which the application does not know yet what became of them. @returns {number[]} */
   get unsettled() {
     return this.#entries.filter(({ isSettled }) => !isSettled).map(({ number }) => number);
   }

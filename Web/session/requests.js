@@ -32,7 +32,7 @@ export class Requests {
   endAsked(id) {
     const priority = this.asked.get(id);
     this.asked.delete(id);
-    while (this.#deadlines.first !== undefined && !this.asked.has(this.#deadlines.first)) this.#deadlines.popFirst();
+    this.#deadlines.trim((each) => this.asked.has(each));
     return priority;
   }
 

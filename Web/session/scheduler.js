@@ -1,9 +1,6 @@
 // Decides which priority goes next: start-time fair queueing (Goyal, Vin, Cheng 1996) among the four, by bytes and weights.
 
-import { WEIGHTS } from "./lane.js";
-
-/** The ranks in the order in which ties are broken: the most urgent first. */
-const ORDER = [2, 1, 0, 3];
+import { BY_URGENCY, WEIGHTS } from "./lane.js";
 
 export class SendScheduler {
   #virtualTime = 0;
@@ -18,7 +15,8 @@ export class SendScheduler {
    */
   choose(next) {
     let best = null;
-    for (const rank of ORDER) {
+    // Of those that tie the most urgent goes.
+    for (const rank of BY_URGENCY) {
       const flow = next(rank);
       if (flow === null) continue;
       const start = Math.max(this.#virtualTime, this.#finish[rank]);

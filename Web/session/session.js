@@ -37,7 +37,8 @@ export const SESSION = Object.freeze({
 
 /** Why one does not take part in a conversation, by what it says (docs/protocol.md, "Admission"). */
 export const REFUSALS = Object.freeze({ notAdmitted: 1, kicked: 2, blocked: 3 });
-const reasonOf = (number) => /** @type {const} */ (["notAdmitted", "notAdmitted", "kicked", "blocked"])[number] ?? "notAdmitted";
+/** One that we do not know counts as the mildest. @type {(number: number) => keyof typeof REFUSALS} */
+const reasonOf = (number) => Object.keys(REFUSALS).find((reason) => REFUSALS[reason] === number) ?? "notAdmitted";
 
 /**
  * What takes packets: the peer connection, the GUN mesh, or a third member.
@@ -81,15 +82,6 @@ export class Session {
     this.#limits = { ...SESSION, ...limits };
     this.lanes = new Lanes(this, kept, this.#limits);
     this.exchanges = new Exchanges(this);
-  }
-
-  /** The lane that every member knows. */
-  get outbound() {
-    return this.lanes.outbounds[0];
-  }
-
-  get inbound() {
-    return this.lanes.inbounds[0];
   }
 
   /** Something of ours waits for acknowledgement. */

@@ -72,7 +72,7 @@ function simulate(seed) {
         }
       }
     });
-    if (sides.every((side) => side.sent === COUNT && side.session.outbound.isEmpty)) break;
+    if (sides.every((side) => side.sent === COUNT && side.session.lanes.outbounds[0].isEmpty)) break;
   }
   return sides;
 }
