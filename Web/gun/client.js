@@ -41,7 +41,8 @@ const LIMITS = Object.freeze({
 export class GunClient {
   /** @type {Map<GraphLink, LinkState>} */
   #links = new Map();
-  #held = new HeldGraph(LIMITS);
+  /** Nodes that are followed, or that no relay has yet, stay. */
+  #held = new HeldGraph(LIMITS, (soul) => this.#subscriptions.has(soul) || this.#outbox.holdsSoul(soul));
   /** Souls that are followed; of a fleeting one only the states are held. @type {Map<string, {isFleeting: boolean}>} */
   #subscriptions = new Map();
   /** The souls that members may have too. */
@@ -393,8 +394,7 @@ export class GunClient {
 
   #merge(soul, key, entry) {
     const isFleeting = this.#subscriptions.get(soul)?.isFleeting ?? false;
-    // Nodes that are followed, or that no relay has yet, stay.
-    return this.#held.merge(soul, key, entry, isFleeting, (name) => this.#subscriptions.has(name) || this.#outbox.holdsSoul(name));
+    return this.#held.merge(soul, key, entry, isFleeting);
   }
 
   // Members.

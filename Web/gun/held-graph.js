@@ -10,10 +10,15 @@ export class HeldGraph {
   #nodes = new Map();
   #cost = 0;
   #limits;
+  #stays;
 
-  /** @param {{keysOfSoul: number, graphCharacters: number}} limits */
-  constructor(limits) {
+  /**
+   * @param {{keysOfSoul: number, graphCharacters: number}} limits
+   * @param {(soul: string) => boolean} stays whether a node is to stay when there is no room
+   */
+  constructor(limits, stays) {
     this.#limits = limits;
+    this.#stays = stays;
   }
 
   /** @param {string} soul @returns {Map<string, Entry> | undefined} */
@@ -30,10 +35,9 @@ export class HeldGraph {
    * Takes an entry if it wins over what is held.
    * @param {string} soul @param {string} key @param {Entry} entry
    * @param {boolean} isFleeting only its state is held: of two equal states the first counts
-   * @param {(soul: string) => boolean} stays whether a node is to stay when there is no room
    * @returns {boolean} whether it won
    */
-  merge(soul, key, entry, isFleeting, stays) {
+  merge(soul, key, entry, isFleeting) {
     let node = this.#nodes.get(soul);
     const held = node?.get(key);
     if (isFleeting ? held && entry.state <= held.state : !supersedes(entry, held)) return false;
@@ -43,7 +47,7 @@ export class HeldGraph {
     node.set(key, kept);
     this.#cost += costOf(key, kept);
     if (node.size > this.#limits.keysOfSoul) this.#drop(node, node.keys().next().value);
-    if (this.#cost > this.#limits.graphCharacters) this.#makeRoom(stays);
+    if (this.#cost > this.#limits.graphCharacters) this.#makeRoom();
     return true;
   }
 
@@ -61,10 +65,10 @@ export class HeldGraph {
   }
 
   /** Nodes that need not stay go first; then keys of those that should, the oldest first. */
-  #makeRoom(stays) {
+  #makeRoom() {
     for (const soul of [...this.#nodes.keys()]) {
       if (this.#cost <= this.#limits.graphCharacters) return;
-      if (!stays(soul)) this.forget(soul);
+      if (!this.#stays(soul)) this.forget(soul);
     }
     for (const node of this.#nodes.values()) {
       for (const key of node.keys()) {
