@@ -45,9 +45,26 @@ import Testing
         #expect(few.isLossSmall)
     }
 
+    /// As much is lost with a smaller window: it was not ours, and so much is tolerated, and a quarter and a hundredth more.
+    @Test func lossThatStaysIsRandom() {
+        var tolerance = tolerance(lost: 5)
+        tolerance.beginTrial(window: 100 * packet, isInSlowStart: false)
+        #expect(tolerance.isTrying)
+        #expect(judge(&tolerance, lost: 4) == .random)
+        #expect(!tolerance.isTrying)
+        #expect(tolerance.share > 0.07 && tolerance.share < 0.09)
+        #expect(tolerance.isLossSmall)
+        // When the loss ends it is tolerated no more.
+        for round in 0..<60 {
+            tolerance.acknowledged(100 * packet)
+            tolerance.beginRound(now: moment(5000 + round * 50))
+        }
+        #expect(tolerance.share == 0.02)
+    }
+
     @Test func lossThatEndsWasOurs() {
         var tolerance = tolerance(lost: 5)
-        tolerance.beginTrial(window: 100 * packet, isInSlowStart: false, now: moment(1000))
+        tolerance.beginTrial(window: 100 * packet, isInSlowStart: false)
         #expect(judge(&tolerance, lost: 1) == .congestion)
         #expect(tolerance.share == 0.02)
     }
@@ -55,21 +72,21 @@ import Testing
     /// The link is full: a smaller window delivers as much, so what is lost is what does not fit. Here the round trip has become shorter.
     @Test func whereAsMuchIsDeliveredTheLinkWasFull() {
         var tolerance = tolerance(lost: 5)
-        tolerance.beginTrial(window: 100 * packet, isInSlowStart: false, now: moment(1000))
+        tolerance.beginTrial(window: 100 * packet, isInSlowStart: false)
         #expect(judge(&tolerance, lost: 4, roundTrip: 36) == .congestion)
         // While the window doubled each round, what was delivered before is no measure.
         tolerance = self.tolerance(lost: 5)
-        tolerance.beginTrial(window: 100 * packet, isInSlowStart: true, now: moment(1000))
+        tolerance.beginTrial(window: 100 * packet, isInSlowStart: true)
         #expect(judge(&tolerance, lost: 4, roundTrip: 36) == .random)
     }
 
     /// Twenty of a hundred are too many whatever the cause; a trial that sees them ends early.
     @Test func tooMuchIsNeverTolerated() {
         var tolerance = tolerance(lost: 25)
-        tolerance.beginTrial(window: 100 * packet, isInSlowStart: false, now: moment(1000))
+        tolerance.beginTrial(window: 100 * packet, isInSlowStart: false)
         #expect(!tolerance.isTrying)
         tolerance = self.tolerance(lost: 15)
-        tolerance.beginTrial(window: 100 * packet, isInSlowStart: false, now: moment(1000))
+        tolerance.beginTrial(window: 100 * packet, isInSlowStart: false)
         #expect(tolerance.judge(acked: 0, lost: 40 * packet, now: moment(1050)) == nil)
         #expect(tolerance.judge(acked: 0, lost: packet, now: moment(1050)) == .congestion)
         #expect(tolerance.judge(acked: 1000 * packet, lost: 0, now: moment(1100)) == nil)
@@ -79,7 +96,16 @@ import Testing
     @Test(arguments: [(24, 5, true), (23, 5, false), (23, 9, true), (4, 7, false)])
     func smallWindows(window: Int, lost: Int, isTried: Bool) {
         var tolerance = tolerance(lost: lost)
-        tolerance.beginTrial(window: window * packet, isInSlowStart: false, now: moment(1000))
+        tolerance.beginTrial(window: window * packet, isInSlowStart: false)
         #expect(tolerance.isTrying == isTried)
+    }
+
+    @Test func anotherPathBeginsAnew() {
+        var tolerance = tolerance(lost: 5)
+        tolerance.beginTrial(window: 100 * packet, isInSlowStart: false)
+        #expect(judge(&tolerance, lost: 4) == .random)
+        tolerance.lost(1000 * packet)
+        tolerance.reset()
+        #expect(tolerance.share == 0.02 && tolerance.isLossSmall && !tolerance.isTrying)
     }
 }

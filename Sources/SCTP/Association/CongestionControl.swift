@@ -289,7 +289,7 @@ struct CongestionControl: Sendable {
         reduce(to: algorithm == .cubic ? Self.beta : 0.5)
         recoveryEnd = highestOutstanding
         if isQueueShort {
-            tolerance.beginTrial(window: undo?.window ?? window, isInSlowStart: undo?.phase != .avoidance, now: now)
+            tolerance.beginTrial(window: undo?.window ?? window, isInSlowStart: undo?.phase != .avoidance)
             beforeTrial = undo
         } else {
             noteFullQueue(now: now)

@@ -21,7 +21,9 @@ struct LossTolerance: Sendable {
         var rateBefore: Double?
         /// How many bytes it takes.
         var size: Int
-        var began: Instant
+        /// When the first bytes arrived, and how many came after these: a SACK may tell of many at once.
+        var began: Instant?
+        var delivered = 0
         var acked = 0
         var lost = 0
     }
@@ -139,7 +141,7 @@ struct LossTolerance: Sendable {
     /// it would not be tolerated anyway, or so little is sent that the test would show nothing.
     ///
     /// - Parameter window: before it was reduced, in bytes.
-    mutating func beginTrial(window: Int, isInSlowStart: Bool, now: Instant) {
+    mutating func beginTrial(window: Int, isInSlowStart: Bool) {
         let recently = Self.share(recentlyLost, of: recentlyAcked)
         let longer = Self.share(lost, of: acked)
         let before = recently > 2 * longer ? recently : longer
@@ -149,7 +151,7 @@ struct LossTolerance: Sendable {
         let packets = min(Self.wantedLosses / before, Self.longestTrial * Double(window / packetSize))
         trial = Trial(
             shareBefore: before, rateBefore: isInSlowStart ? nil : rate,
-            size: packetSize * Int(max(Self.shortestTrial, packets)), began: now)
+            size: packetSize * Int(max(Self.shortestTrial, packets)))
     }
 
     /// The window changed for another reason.
@@ -160,11 +162,15 @@ struct LossTolerance: Sendable {
     /// - Returns: the verdict when the trial is over.
     mutating func judge(acked: Int, lost: Int, now: Instant) -> Verdict? {
         guard var current = trial else { return nil }
-        if current.acked == 0 { current.began = now }
+        if current.began == nil {
+            if acked > 0 { current.began = now }
+        } else {
+            current.delivered += acked
+        }
         current.acked += acked
         current.lost += lost
         let isHopeless = Double(current.lost) > Self.highestShare * Double(current.size)
-        guard isHopeless || (current.acked + current.lost >= current.size && now > current.began) else {
+        guard isHopeless || current.acked + current.lost >= current.size else {
             trial = current
             return nil
         }
@@ -183,6 +189,7 @@ struct LossTolerance: Sendable {
             return false
         }
         guard let before = trial.rateBefore else { return true }
-        return Double(trial.acked) * 1e9 / Double(now.nanoseconds(since: trial.began)) <= before * Self.lessDelivered
+        guard let began = trial.began, now > began else { return false }
+        return Double(trial.delivered) * 1e9 / Double(now.nanoseconds(since: began)) <= before * Self.lessDelivered
     }
 }
