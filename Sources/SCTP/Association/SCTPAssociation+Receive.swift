@@ -147,6 +147,7 @@ extension SCTPAssociation {
             arrival.hadGaps = tracker.hasGaps
         }
         if chunk.flags.contains(.immediate) { arrival.wantsSack = true }
+        noteSize(chunk.payload.count)
         let tsn = TSN(chunk.tsn, near: tracker.cumulative)
         let kind = tracker.arrival(of: tsn, window: max(window / DataChunk.headerSize, 1024))
         let hasRoom = hasRoom(for: chunk.payload.count, closesGap: kind == .next && tracker.hasGaps)
@@ -172,18 +173,6 @@ extension SCTPAssociation {
         case .next, .beyondGap:
             arrival.wantsSack = true
         }
-    }
-
-    /// Whether a fragment may be kept. One that fills the lowest gap may overdraw: it lets go what waits behind it.
-    ///
-    /// Inlined, for a call would copy the whole association to pass it by value.
-    @inline(__always)
-    private func hasRoom(for bytes: Int, closesGap: Bool) -> Bool {
-        let items = inbox.unreadMessages + reassembly.heldItems
-        if bytes <= freeWindow, reassembly.runCount < Self.maxRuns { return true }
-        return closesGap && inbox.unreadBytes + reassembly.heldBytes < 2 * window
-            && items < 2 * configuration.maxHeldItems
-            && reassembly.runCount < 2 * Self.maxRuns
     }
 
     /// Decides on the SACK for a packet with DATA (RFC 9260 §6.2).

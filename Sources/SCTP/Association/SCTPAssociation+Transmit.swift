@@ -79,11 +79,9 @@ extension SCTPAssociation {
     }
 
     private mutating func appendSack(to packet: inout PacketWriter, limit: Int) {
-        let free = freeWindow
         var chunk: [UInt8] = []
-        tracker.makeSack(window: free, room: limit - packet.count).write(to: &chunk)
+        tracker.makeSack(window: advertiseWindow(), room: limit - packet.count).write(to: &chunk)
         packet.append(chunk)
-        advertisedWindow = free
         isSackDue = false
         owesSack = false
         packetsSinceSack = 0

@@ -81,6 +81,10 @@ public struct SCTPAssociation: ~Copyable, Sendable {
     var maxWindow: Int
     var releasedSinceGrowth = 0
     var advertisedWindow = 0
+    /// Below this an advertised window is small: the peer is told when there is that much more.
+    var smallWindow = 0
+    /// The payload of a chunk, smoothed, in sixteenths of a byte.
+    var smoothedPayload: Int
     var isSackDue = false
     /// DATA came that no SACK has answered.
     var owesSack = false
@@ -123,6 +127,7 @@ public struct SCTPAssociation: ~Copyable, Sendable {
         let least = configuration.maxMessageSize + configuration.maxMessageSize / 4
         window = max(configuration.receiveWindow, least)
         maxWindow = max(configuration.maxReceiveWindow, window)
+        smoothedPayload = configuration.maxFragment * Self.payloadSmoothing
         reset = StreamReset(localInitialTSN: initialTSN)
     }
 
@@ -238,26 +243,6 @@ public struct SCTPAssociation: ~Copyable, Sendable {
         }
     }
 
-    /// The owner has read `bytes` of the messages it was given in `count` messages: the window reopens.
-    public mutating func release(_ bytes: Int, messages count: Int = 1, now: Instant) {
-        inbox.release(bytes, messages: count)
-        releasedSinceGrowth += bytes
-        if releasedSinceGrowth >= window, inbox.unreadBytes == 0, window < maxWindow {
-            window = min(window * 2, maxWindow)
-            releasedSinceGrowth = 0
-        }
-        // RFC 9260 §6.2: the peer is told of a window that was small and is wide again.
-        if advertisedWindow < window / 4, freeWindow - advertisedWindow >= window / 4, !isSackDue {
-            isSackDue = true
-            timers[.delayedSack] = now
-        }
-    }
-
-    /// The owner holds a message again that it had released.
-    mutating func charge(_ bytes: Int) {
-        inbox.charge(bytes)
-    }
-
     // MARK: Output
 
     /// The next event.
@@ -323,22 +308,6 @@ public struct SCTPAssociation: ~Copyable, Sendable {
     /// 128 (low) to 1024 (extra high), RFC 8831 §6.4.
     public mutating func setPriority(_ priority: UInt16, of stream: UInt16) {
         queue.setWeight(priority, of: stream)
-    }
-
-    /// What the peer may still send.
-    ///
-    /// Interleaved messages that are all incomplete can fill the window among them, when nothing the owner does would make
-    /// room; then it is extended, to twice its size at most.
-    @inline(__always)
-    var freeWindow: Int {
-        let items = inbox.unreadMessages + reassembly.heldItems
-        guard items < configuration.maxHeldItems else { return 0 }
-        let held = reassembly.heldBytes
-        let free = window - inbox.unreadBytes - held
-        if free < window / 8, inbox.unreadMessages == 0, !tracker.hasGaps {
-            return max(0, min(window / 8, 2 * window - held))
-        }
-        return max(0, free)
     }
 
     // MARK: Ending

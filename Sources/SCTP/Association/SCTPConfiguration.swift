@@ -23,7 +23,8 @@ public struct SCTPConfiguration: Sendable {
     public var receiveWindow = 4 << 20
     /// Up to how many bytes the window grows while the application keeps up.
     public var maxReceiveWindow = 16 << 20
-    /// How many incomplete or waiting pieces may be held: small ones cost more memory than their payload.
+    /// How many incomplete or waiting pieces may be held: small ones cost more memory than their payload. The window that is
+    /// announced lets a peer send no more of them, at the size of the latest.
     public var maxHeldItems = 32_768
     /// How many bytes `send` takes before it refuses (16 MiB, as browsers do).
     public var maxBufferedBytes = 16 << 20
