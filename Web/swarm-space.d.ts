@@ -21,6 +21,9 @@ export type SwarmEvent =
   | { type: "rejected"; to: PeerID; sequence: number; reason: Rejection }
   /** A relay has it for a member that is away, which gets it when it returns, though this one be gone. */
   | { type: "stored"; to: PeerID; sequence: number }
+  /** Nothing is heard of it any more. What is sent to it waits; it is `peer` again when it returns, and `left` when it does not for a minute. */
+  | { type: "away"; peer: PeerID }
+  /** It said good-bye, runs anew, or was away for too long. */
   | { type: "left"; peer: PeerID }
   | { type: "state"; soul: string; key: string; value: GunValue }
   | { type: "link"; url: string; isOpen: boolean }
@@ -37,6 +40,17 @@ export interface Peer {
   rtt: number | null;
   /** Bytes that wait for its acknowledgement. */
   backlog: number;
+}
+
+/** One member in the roster. */
+export interface RosterEntry {
+  id: PeerID;
+  /** What it calls itself; anything. */
+  name: string;
+  /** It was here and may come back: nothing is heard of it at present. */
+  isAway: boolean;
+  /** The ways that lead to it, the one in use first; `rtt` in milliseconds. */
+  paths: { path: Path; rtt: number | null; isSuspect: boolean; isInUse: boolean }[];
 }
 
 export interface LinkStatus {
@@ -189,7 +203,10 @@ export declare class Swarm {
   /** To be read in one place. A message counts as taken when the next is asked for. */
   readonly messages: AsyncIterable<Message>;
   readonly events: AsyncIterable<SwarmEvent>;
+  /** The members a session is up with. */
   readonly peers: Peer[];
+  /** Who is here or away. */
+  readonly roster: RosterEntry[];
   readonly status: { links: LinkStatus[]; refusals: Record<string, number>; unacknowledgedWrites: number } | null;
   on(listener: (event: SwarmEvent) => void): () => void;
   /** Once it is kept. It goes out as soon as there is a path. */

@@ -167,7 +167,7 @@ export class Swarm {
     const { content, isText } = encoded(value);
     if (this.#resuming) await this.#resuming;
     const engine = this.#running();
-    const here = [...engine.members.values()].filter((member) => member.isAnnounced || member.planes.size > 0);
+    const here = [...engine.members.values()].filter((member) => member.standing === "here" || member.planes.size > 0);
     const sent = here.map(async ({ peer }) => {
       const { number, kept } = engine.conversations.send(peer, content, isText, { priority, isOrdered: true });
       await kept;
@@ -283,13 +283,21 @@ export class Swarm {
   /** The members a session is up with. */
   get peers() {
     const peers = [];
-    for (const { peer, name, session, mesh, isAnnounced } of this.#engine?.members.values() ?? []) {
-      if (!isAnnounced || !session.path) continue;
+    for (const { peer, name, session, mesh, standing } of this.#engine?.members.values() ?? []) {
+      if (standing !== "here" || !session.path) continue;
       const rtt = session.paths[session.carrier].smoothedRTT;
       const through = session.path === "mesh" ? mesh.forwarder : null;
       peers.push({ id: peer, name, path: session.path, through, rtt, backlog: session.lanes.backlog });
     }
     return peers.sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  /** Who is here or away, in the order of their ids, and by which paths, the one in use first. */
+  get roster() {
+    const present = [...(this.#engine?.members.values() ?? [])].filter(({ standing }) => standing !== "absent");
+    return present.sort((a, b) => (a.peer < b.peer ? -1 : 1)).map(({ peer, name, session, standing }) => ({
+      id: peer, name, isAway: standing === "away", paths: session.ways,
+    }));
   }
 
   /** How it stands: relays and trackers, what was refused, writes of the graph that no relay has yet. */
@@ -362,7 +370,7 @@ export class Swarm {
   async #resume() {
     const former = this.#engine;
     await former.keeping.finished();
-    for (const { peer, isAnnounced } of former.members.values()) if (isAnnounced) this.#emit({ type: "left", peer });
+    for (const { peer, standing } of former.members.values()) if (standing !== "absent") this.#emit({ type: "left", peer });
     const isSame = await this.#retakeSlot();
     if (!isSame) return location.reload();
     this.#parts.taken = new Set(this.#taken.take());

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from typing import Protocol
 
 from event_log import EventLog
 from node import Member
 from processes import ROOT
+from stopwatch import Stopwatch
 from tab import MakeNative, MakeTab, Tab
 
 COUNT = 500
@@ -257,6 +259,26 @@ async def test_the_page_cache_and_a_new_network(chromium, make_tab: MakeTab, mak
     await send(tab, native, "from a new network")
     await native.log.wait("message", text="from a new network", **{"from": tab.id})
     await tab.log.until(lambda: bool(tab.log.matching("delivered", to=native.id)), 60, "its delivery")
+
+
+async def test_who_is_killed_is_away_within_five_seconds(chromium, make_tab: MakeTab, make_native: MakeNative) -> None:
+    tab, other, native = await make_tab(chromium, "tab"), await make_tab(chromium, "other"), await make_native()
+    for member in (tab, other):
+        await on_path(member, native, "direct")
+    await on_path(tab, other, "direct")
+    native.signal(signal.SIGKILL)
+    stopwatch = Stopwatch()
+    for member in (tab, other):
+        await member.log.wait("away", peer=native.id)
+    assert stopwatch.within(5.5)
+    assert not tab.log.matching("away", peer=other.id) and not other.log.matching("away", peer=tab.id)
+    assert await tab.page.evaluate(f"swarm.roster.find(({{ id }}) => id === {json.dumps(native.id)}).isAway")
+    await tab.send(native.id, "when you are back")
+    again = await native.again()
+    make_native.processes.append(again)  # type: ignore[attr-defined]
+    await again.log.wait("message", text="when you are back", **{"from": tab.id})
+    # Another run: of the former it is told that it has left.
+    await tab.log.wait("left", peer=native.id)
 
 
 async def test_the_known_answers(chromium, firefox, supernode) -> None:

@@ -167,7 +167,7 @@ export class Conversations {
     const { peer } = member;
     switch (event.type) {
       case "up":
-        member.isAnnounced = true;
+        member.standing = "here";
         engine.runs.wake(member);
         member.negotiation.hurry(engine.now());
         if (member.resend?.count > 1) member.resend.at = engine.now();
@@ -204,6 +204,11 @@ export class Conversations {
         engine.runs.left(member);
         break;
       case "away":
+        if (member.standing !== "here") break;
+        member.standing = "away";
+        engine.emit({ type: "away", peer });
+        break;
+      case "gone":
         engine.runs.tellLeft(member);
         break;
       default:

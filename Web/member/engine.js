@@ -26,7 +26,7 @@ const SWARM_SOULS = "swarm/";
 /** What came through relays and trackers and waits to be opened: more than this is let go, as datagrams may be. */
 const MOST_WAITING = 1_024;
 /** A timer that late means that the page, or the machine, slept. */
-const SLEPT = 5_000;
+const SLEPT = 3_000;
 const LEAVING_PATIENCE = 500;
 
 export class Engine {

@@ -52,8 +52,8 @@ export class Member {
   isDormant = false;
   /** The member's present run has answered us: our presence record need not go with each datagram. */
   knowsUs = false;
-  /** The application has been told that the session is up. */
-  isAnnounced = false;
+  /** What the application was told of it last: nothing or that it has left, that it is here, or that it is away. @type {"absent" | "here" | "away"} */
+  standing = "absent";
   /** @type {Set<"gun" | "tracker" | "mesh">} */
   planes = new Set();
   /** Fault injection: what would take these paths is dropped. @type {Set<string>} */

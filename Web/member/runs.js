@@ -85,8 +85,8 @@ export class Runs {
   }
 
   tellLeft(member) {
-    if (!member.isAnnounced) return;
-    member.isAnnounced = false;
+    if (member.standing === "absent") return;
+    member.standing = "absent";
     this.#engine.emit({ type: "left", peer: member.peer });
   }
 

@@ -136,8 +136,11 @@ function happened(event, { swarm, chat, counters, known, nameOf }) {
       known.set(event.peer, { ...peer, path: event.path });
       break;
     }
-    case "left":
+    case "away":
       note(`${nameOf(event.peer)} is away`);
+      break;
+    case "left":
+      note(`${nameOf(event.peer)} has left`);
       break;
     case "delivered":
       counters.delivered += 1;

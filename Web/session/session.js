@@ -30,7 +30,14 @@ export const SESSION = Object.freeze({
   suspectPingInterval: 500,
   relayPingInterval: 5_000,
   spareRelayPingInterval: 60_000,
+  /** A member of whom nothing came for this long is away. */
   awayAfter: 20_000,
+  /** One that is directly connected, and of whom nothing came for this long, is asked by every path. */
+  quietAfter: 2_500,
+  /** The same member is away when nothing came for this long: four questions by each path later. */
+  directAwayAfter: 4_500,
+  /** Of whom nothing came for this long counts as gone: it may have left without being heard. */
+  goneAfter: 60_000,
   mostPongs: 16,
   mostAsides: 64,
 });
@@ -58,6 +65,10 @@ export class Session {
   /** Where the streams of one rank take turns. */
   #turn = 0;
   isUp = false;
+  /** That it has gone was told. */
+  #isGone = false;
+  /** When it was asked by every path for its silence. @type {number | null} */
+  #probedAt = null;
   /** What messages are sent on now. @type {Carrier | null} */
   carrier = null;
   /** @type {number | null} */
@@ -97,6 +108,15 @@ export class Session {
   /** The way messages go now: "direct", "turn", "relay" or "mesh"; `null` while there is none. */
   get path() {
     return this.carrier && this.#pathOf(this.carrier);
+  }
+
+  /** The ways that are open, the one in use first. */
+  get ways() {
+    const open = CARRIERS.filter((carrier) => this.paths[carrier].isOpen).sort((a, b) => Number(b === this.carrier) - Number(a === this.carrier));
+    return open.map((carrier) => {
+      const { smoothedRTT: rtt, isSuspect } = this.paths[carrier];
+      return { path: this.#pathOf(carrier), rtt, isSuspect, isInUse: carrier === this.carrier };
+    });
   }
 
   #pathOf(carrier) {
@@ -195,6 +215,7 @@ export class Session {
       this.carrier = null;
       this.#chooseCarrier(now);
       this.isUp = true;
+      this.#isGone = false;
       // What comes by a path that is not open at this end tells of it all the same.
       this.#toldPath = this.#pathOf(this.carrier ?? carrier);
       this.events.push({ type: "up", path: this.#toldPath });
@@ -221,6 +242,7 @@ export class Session {
   slept(now) {
     for (const carrier of CARRIERS) this.paths[carrier].slept(now);
     if (this.lastHeard !== null) this.lastHeard = now;
+    this.#probedAt = null;
     this.probe();
   }
 
@@ -241,9 +263,17 @@ export class Session {
     }
     this.#chooseCarrier(now);
     for (const carrier of CARRIERS) if (now >= this.#nextPingAt(carrier)) this.#wantsPing.add(carrier);
+    if (now >= this.#quietAt) {
+      this.#probedAt = now;
+      this.probe();
+    }
     if (this.isUp && now >= this.#awayAt) {
       this.isUp = false;
       this.events.push({ type: "away" });
+    }
+    if (!this.#isGone && now >= this.#goneAt) {
+      this.#isGone = true;
+      this.events.push({ type: "gone" });
     }
     this.lanes.handleTimeout(now);
     this.exchanges.handleTimeout(now);
@@ -251,7 +281,8 @@ export class Session {
 
   /** When `handleTimeout` is due, or an acknowledgement that waits goes out. @returns {number} */
   nextTimeout(now) {
-    let next = Math.min(this.isUp ? this.#awayAt : Infinity, this.lanes.nextDeadline, this.exchanges.nextDeadline);
+    let next = Math.min(
+      this.#quietAt, this.isUp ? this.#awayAt : Infinity, this.#isGone ? Infinity : this.#goneAt, this.lanes.nextDeadline, this.exchanges.nextDeadline);
     for (const carrier of CARRIERS) {
       const path = this.paths[carrier];
       if (!path.isOpen) continue;
@@ -272,7 +303,18 @@ export class Session {
   }
 
   get #awayAt() {
-    return this.lastHeard === null ? Infinity : this.lastHeard + SESSION.awayAfter;
+    if (this.lastHeard === null) return Infinity;
+    return this.lastHeard + (this.paths.connection.isOpen ? SESSION.directAwayAfter : SESSION.awayAfter);
+  }
+
+  get #goneAt() {
+    return this.lastHeard === null ? Infinity : this.lastHeard + SESSION.goneAfter;
+  }
+
+  /** When one who is directly connected and of whom nothing is heard is asked by every path. */
+  get #quietAt() {
+    if (!this.isUp || !this.paths.connection.isOpen || this.lastHeard === null) return Infinity;
+    return Math.max(this.lastHeard + SESSION.quietAfter, this.#probedAt === null ? -Infinity : this.#probedAt + SESSION.suspectPingInterval);
   }
 
   // What goes out.
