@@ -44,6 +44,8 @@ final class Member: AgendaItem {
     var blocked: Set<PathKind> = []
     /// The last signal that waits for an answer, and when it goes out again.
     var resend: (datagram: [UInt8], at: Instant, count: Int)? { didSet { agenda.touch(self) } }
+    /// Its session is asked for packets at the end of the turn.
+    var awaitsFlush = false
     /// The answer we gave last, for a repeated offer.
     var lastAnswer: [UInt8]?
     /// When an ICE restart is tried (again), and how often it was.

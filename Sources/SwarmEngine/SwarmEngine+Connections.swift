@@ -32,10 +32,14 @@ extension SwarmEngine {
     /// All connections, in an order that is the same in each run of a simulation.
     var allConnections: [Connection] { connections.values.sorted { $0.id.value < $1.id.value } }
 
-    /// Moves out what a connection has to send and to say.
+    /// Takes what a connection has to say, and has it send at the end of the turn.
     mutating func drain(_ connection: Connection, now: Instant) {
         router.setUfrags(connection.peerConnection.localUfrags, for: connection.id.value)
-        drainTransmits(of: connection, now: now)
+        takeEvents(of: connection, now: now)
+        flush(connection, now: now)
+    }
+
+    mutating func takeEvents(of connection: Connection, now: Instant) {
         while let event = connection.peerConnection.pollEvent() {
             switch event {
             case .stateChanged(let state):
@@ -74,7 +78,6 @@ extension SwarmEngine {
                 notePath(of: connection, now: now)
             }
         }
-        drainTransmits(of: connection, now: now)
     }
 
     mutating func drainTransmits(of connection: Connection, now: Instant) {
@@ -88,6 +91,13 @@ extension SwarmEngine {
             }
         }
         carryTURN()
+    }
+
+    /// Closes a connection, after what was said on it.
+    mutating func close(_ connection: Connection, now: Instant) {
+        drainTransmits(of: connection, now: now)
+        connection.peerConnection.close(now: now)
+        drainTransmits(of: connection, now: now)
     }
 
     /// Tells the session which way the connection's packets go.
@@ -104,8 +114,7 @@ extension SwarmEngine {
     mutating func remove(_ connection: Connection, now: Instant) {
         guard connections.removeValue(forKey: connection.id) != nil else { return }
         connectionAgenda.touch(connection)
-        connection.peerConnection.close(now: now)
-        drainTransmits(of: connection, now: now)
+        close(connection, now: now)
         router.remove(connection.id.value)
         turn.forget(TURNUser(connection.id.value), now: now)
         carryTURN()

@@ -22,6 +22,7 @@ public enum SwarmExchange: Equatable, Sendable {
 extension SwarmEngine {
     /// The next thing that happened to requests and byte streams.
     public mutating func pollExchange() -> SwarmExchange? {
+        settle()
         guard let (peer, exchange) = exchanges.popFirst() else { return nil }
         switch exchange {
         case .request(let id, let action, let payload):

@@ -50,17 +50,15 @@ extension SwarmEngine {
 
     /// Sends members what there is for them, as far as their channels have room.
     mutating func sendGraph(now: Instant) {
-        var touched: [ConnectionID] = []
         while let (link, frame) = gun.pollMemberFrame() {
             guard let id = graphLinks[link], let connection = connections[id], let channel = connection.graphChannel
             else { continue }
             // A frame that the channel refuses is lost with the channel, which is closing.
             try? connection.peerConnection.send(frame, kind: .text, on: channel, now: now)
-            if !touched.contains(id) { touched.append(id) }
+            flush(connection, now: now)
             if connection.peerConnection.bufferedAmount(of: channel) > Self.graphQueue.high {
                 gun.memberWritabilityChanged(link, isWritable: false)
             }
         }
-        for id in touched { connections[id].map { drainTransmits(of: $0, now: now) } }
     }
 }

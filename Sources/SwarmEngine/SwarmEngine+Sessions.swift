@@ -89,7 +89,7 @@ extension SwarmEngine {
     public mutating func leave(now: Instant) {
         guard !isLeaving else { return }
         for member in everybody {
-            flush(member, now: now)
+            sendPackets(of: member, now: now)
             if let bye = try? member.cipher?.seal(Session.byePacket()), configuration.paths.contains(.relay) {
                 send(.envelope(bye), to: member, now: now)
             }
@@ -98,6 +98,8 @@ extension SwarmEngine {
             }
             sendDirect(Session.byePacket(), to: member, now: now)
         }
+        // Before what else says that we leave: it ends the connections at the others'.
+        settle()
         keepDHTTable(now: now)
         isLeaving = true
         ownPresence = nil
@@ -108,10 +110,7 @@ extension SwarmEngine {
         drainAnnounces(now: now)
         lan.stop()
         sayGoodByes(now: now)
-        for connection in allConnections {
-            connection.peerConnection.close(now: now)
-            drainTransmits(of: connection, now: now)
-        }
+        for connection in allConnections { close(connection, now: now) }
         leaveTURN(now: now)
     }
 
@@ -186,7 +185,8 @@ extension SwarmEngine {
         }
     }
 
-    private mutating func flush(_ member: Member, now: Instant) {
+    /// Fills packets with what a session has to say.
+    mutating func sendPackets(of member: Member, now: Instant) {
         if let connection = openConnection(of: member), let channel = connection.channel {
             while true {
                 let room = Self.channelQueue - connection.peerConnection.bufferedAmount(of: channel)
@@ -202,8 +202,8 @@ extension SwarmEngine {
                     // acknowledged goes out again on another path.
                     break
                 }
+                flush(connection, now: now)
             }
-            drainTransmits(of: connection, now: now)
         }
         while member.cipher != nil, let packet = member.session.pollPacket(on: .relay, room: .max, now: now) {
             guard !member.blocked.contains(.relay), let envelope = try? member.cipher?.seal(packet) else { continue }
@@ -218,7 +218,7 @@ extension SwarmEngine {
     mutating func sendDirect(_ packet: [UInt8], to member: Member, now: Instant) {
         guard let connection = openConnection(of: member), let channel = connection.channel else { return }
         try? connection.peerConnection.send(packet, kind: .binary, on: channel, now: now)
-        drainTransmits(of: connection, now: now)
+        flush(connection, now: now)
     }
 
     func openConnection(of member: Member) -> Connection? {

@@ -23,6 +23,7 @@ extension SwarmEngine {
     /// The next batch of changes to keep. Report with `stored(through:)` when it is on disk: only then do the messages in
     /// it leave, and only then do others learn that theirs have arrived for good.
     public mutating func pollStorage() -> StorageBatch? {
+        settle()
         while let write = gun.pollStorage() { pendingWrites.append(write) }
         guard !pendingWrites.isEmpty else { return nil }
         defer { nextBatch += 1 }

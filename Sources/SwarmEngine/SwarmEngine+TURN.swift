@@ -50,7 +50,10 @@ extension SwarmEngine {
     }
 
     /// The next thing to do with a connection to a TURN server.
-    public mutating func pollTURNStream() -> TURNStreamAction? { streamActions.popFirst() }
+    public mutating func pollTURNStream() -> TURNStreamAction? {
+        settle()
+        return streamActions.popFirst()
+    }
 
     /// Takes all that the TURN client has to tell.
     mutating func drainTURN(now: Instant) {

@@ -9,8 +9,8 @@ import WebRTC
 /// One member of one swarm: discovers the others, signals, connects, relays, heals.
 ///
 /// Sans-IO. The owner feeds it datagrams of the node's one UDP socket, frames of the WebSockets it asked for, and time;
-/// after every call it drains `pollTransmit`, `pollLink`, `pollStorage` and `pollEvent`, and calls `handleTimeout` no
-/// later than `nextTimeout`.
+/// after every call, or after all that came at once, it drains `pollTransmit`, `pollLink`, `pollStorage` and `pollEvent`, and
+/// calls `handleTimeout` no later than `nextTimeout`. What it hands in before it polls shares packets.
 public struct SwarmEngine: ~Copyable {
     let configuration: SwarmEngineConfiguration
     let topic: Topic
@@ -111,6 +111,10 @@ public struct SwarmEngine: ~Copyable {
     var isPaused = false
 
     // Outputs.
+    /// Whose packets are due at the end of the turn, and when that is.
+    var unflushed = FIFO<Member>()
+    var unflushedConnections = FIFO<Connection>()
+    var flushTime = Instant.zero
     var transmits = FIFO<Transmit>()
     var events = FIFO<SwarmEvent>()
     var exchanges = FIFO<(peer: PeerID, exchange: Session.Exchange)>()
@@ -293,6 +297,7 @@ public struct SwarmEngine: ~Copyable {
     /// When `handleTimeout` is due.
     public var nextTimeout: Instant? {
         mutating get {
+            settle()
             var next: Instant? = .earlier(gun.nextTimeout, .earlier(trackers.nextTimeout, stun.nextTimeout))
             next = .earlier(next, .earlier(turn.nextTimeout, announces.nextTimeout))
             if !isLeaving { next = .earlier(next, tellNeighboursAt) }
@@ -307,13 +312,22 @@ public struct SwarmEngine: ~Copyable {
     // MARK: Outputs
 
     /// The next datagram for the node's socket.
-    public mutating func pollTransmit() -> Transmit? { transmits.popFirst() }
+    public mutating func pollTransmit() -> Transmit? {
+        settle()
+        return transmits.popFirst()
+    }
 
     /// The next thing to do with a WebSocket.
-    public mutating func pollLink() -> LinkAction? { linkProbes.popFirst() ?? gun.pollLink() ?? trackers.pollLink() }
+    public mutating func pollLink() -> LinkAction? {
+        settle()
+        return linkProbes.popFirst() ?? gun.pollLink() ?? trackers.pollLink()
+    }
 
     /// The next thing the application should know.
-    public mutating func pollEvent() -> SwarmEvent? { events.popFirst() }
+    public mutating func pollEvent() -> SwarmEvent? {
+        settle()
+        return events.popFirst()
+    }
 
     mutating func refuse(_ refusal: Refusal) { refusals[refusal, default: 0] += 1 }
 }

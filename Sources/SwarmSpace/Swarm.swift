@@ -123,7 +123,7 @@ public actor Swarm {
         deadline: ContinuousClock.Instant? = nil
     ) throws(SwarmError) -> Receipt {
         let node = try running()
-        defer { node.drain() }
+        defer { node.drainSoon() }
         let now = node.now
         let options = MessageOptions(
             priority: priority, isOrdered: ordered, deadline: deadline.map { now + ($0 - ContinuousClock.now) })
@@ -162,7 +162,7 @@ public actor Swarm {
         UInt64]
     {
         let node = try running()
-        defer { node.drain() }
+        defer { node.drainSoon() }
         var numbers: [PeerID: UInt64] = [:]
         let options = MessageOptions(priority: priority)
         for peer in node.present {

@@ -22,6 +22,8 @@ export class Conversations {
   isPaused = false;
   /** Messages that the application has taken while storage has them still. @type {Set<string>} */
   takenLately = new Set();
+  /** Members whose messages are about to leave. @type {Set<Member>} */
+  #unpumped = new Set();
   #engine;
   #exchanged;
 
@@ -70,7 +72,7 @@ export class Conversations {
     const kept = new Promise((done) => engine.keeping.afterwards(() => {
       outbound.release(last + 1);
       if (engine.admission.refuses(member)) this.reject(member, member.refusedUs.reason);
-      else this.pump(member);
+      else this.#pumpSoon(member);
       done();
     }));
     return { number, kept };
@@ -117,6 +119,18 @@ export class Conversations {
   look(peer, body) {
     const member = this.#engine.members.get(peer);
     return member ? body(member.session.exchanges) : null;
+  }
+
+  /** As {@link pump}, once for all that is kept in one go: messages share packets. @param {Member} member */
+  #pumpSoon(member) {
+    if (!this.#unpumped.size) {
+      queueMicrotask(() => {
+        const members = [...this.#unpumped];
+        this.#unpumped.clear();
+        for (const each of members) this.pump(each);
+      });
+    }
+    this.#unpumped.add(member);
   }
 
   /** Moves what a member's session has to say to the application, to storage and to its paths. @param {Member} member */

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { MemoryStore } from "../storage/store.js";
 import { ActionRefusal, RequestError, StreamReset } from "../swarm-space.js";
+import { FakeChannel } from "./support/connections.js";
 import { connected, cut, mend, pause, swarmFor, until } from "./support/swarm.js";
 
 async function pairOf(t, options = {}, otherOptions = {}) {
@@ -38,6 +39,18 @@ test("what is urgent overtakes a large message, and a receipt tells of each", as
   assert.equal(await large.outcome(), "delivered");
   assert.equal(alice.progress(large), null);
   assert.ok(urgent.number > large.number);
+});
+
+test("messages that are sent in one go share packets", async (t) => {
+  const { alice, bob } = await pairOf(t);
+  let packets = 0;
+  FakeChannel.prototype.sent = (content) => (packets += typeof content === "string" ? 0 : 1);
+  t.after(() => delete FakeChannel.prototype.sent);
+  const words = Array.from({ length: 50 }, (_, index) => `message ${index}`);
+  const receipts = await Promise.all(words.map((each) => alice.send(bob.peerID, each)));
+  for (const receipt of receipts) assert.equal(await receipt.outcome(), "delivered");
+  assert.deepEqual(bob.heard, words);
+  assert.ok(packets < 20, `${packets} packets`);
 });
 
 test("a deadline expires and tells so, once", async (t) => {

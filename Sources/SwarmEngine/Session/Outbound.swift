@@ -104,7 +104,7 @@ struct Outbound: Sendable {
             var flags: DataFrame.Flags = content.isText ? .text : []
             if offset == 0 { flags.insert(.first) }
             if end == payload.count { flags.insert(.last) }
-            append(number, flags, Array(payload[offset..<end]))
+            append(number, flags, end - offset == payload.count ? payload : Array(payload[offset..<end]))
             offset = end
         } while offset < payload.count
         finish(number, first: first, size: payload.count, isHeld: isHeld)

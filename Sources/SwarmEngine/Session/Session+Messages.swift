@@ -29,11 +29,14 @@ extension Session {
     }
 
     /// Bytes that wait for acknowledgement in all lanes.
-    var backlog: Int { outbounds.reduce(0) { $0 + $1.bytes } }
+    var backlog: Int {
+        // By place, here and below: this is asked for each message, and an element would be copied.
+        outbounds.indices.reduce(0) { $0 + outbounds[$1].bytes }
+    }
 
     /// Something of ours waits for acknowledgement.
     var isOwed: Bool {
-        outbounds.contains { !$0.isEmpty }
+        outbounds.indices.contains { !outbounds[$0].isEmpty }
             || streams.contains { $0.sending.held > 0 || ($0.sending.hasEnded && !$0.sending.isOver) }
     }
 
@@ -174,7 +177,7 @@ extension Session {
     /// When the next deadline passes.
     var nextDeadline: Instant? {
         var next: Instant? = .earlier(requests.nextDeadline, rate.pausedUntil)
-        for outbound in outbounds { next = .earlier(next, outbound.nextDeadline) }
+        for index in outbounds.indices { next = .earlier(next, outbounds[index].nextDeadline) }
         return next
     }
 

@@ -25,6 +25,8 @@ final class Connection: AgendaItem {
     /// The channel that carries the graph, and the link of it that is open.
     var graphChannel: DataChannelHandle?
     var graphLink: LinkID?
+    /// It is asked for datagrams at the end of the turn.
+    var awaitsFlush = false
     /// An unanswered offer at a tracker is given up then.
     var expiresAt: Instant? { didSet { agenda.touch(self) } }
     /// ICE says the path is silent or gone since then.

@@ -83,7 +83,7 @@ final class Exchanges {
     private func answered(_ key: ExchangeKey, _ answer: RequestAnswer) {
         guard answering.removeValue(forKey: key) != nil else { return }
         node.engine.answer(key.id, of: key.peer, answer, now: node.now)
-        node.drain()
+        node.drainSoon()
     }
 
     // MARK: Byte streams
@@ -120,7 +120,7 @@ final class Exchanges {
         }
         streams[key]?.writer = (promise, bytes)
         feedWriter(key)
-        node.drain()
+        node.drainSoon()
         return promise.futureResult
     }
 
@@ -164,7 +164,7 @@ final class Exchanges {
         }
         streams[key]?.reader = promise
         feedReader(key)
-        node.drain()
+        node.drainSoon()
         return promise.futureResult
     }
 

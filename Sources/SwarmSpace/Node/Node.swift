@@ -31,6 +31,7 @@ final class Node: GraphBackend {
     private var multicast: LocalMulticast?
     private var wallClock: RepeatedTask?
     private var isDraining = false
+    private var willDrain = false
     private var mustDrainAgain = false
     private var isPaused = false
     /// Who waits to know what becomes of a message.
@@ -304,6 +305,18 @@ final class Node: GraphBackend {
     }
 
     // MARK: What is to be done about it
+
+    /// Carries out what the application asked for, once it has asked for all that it does in this turn of the loop: messages that are
+    /// sent one after the other share packets.
+    func drainSoon() {
+        eventLoop.assertInEventLoop()
+        guard !willDrain else { return }
+        willDrain = true
+        eventLoop.assumeIsolated().execute {
+            self.willDrain = false
+            self.drain()
+        }
+    }
 
     /// Carries out everything that the last input caused.
     func drain() {

@@ -102,7 +102,7 @@ extension Swarm {
             id = try node.engine.request(action, payload, of: peer, limit: timeout, priority: priority, now: node.now)
         } catch { throw SwarmError(error, to: peer) }
         node.exchanges.asked[ExchangeKey(peer: peer, id: id)] = answer
-        node.drain()
+        node.drainSoon()
         let result: RequestResult
         do { result = try await answer.get() } catch {
             self.cancelRequest(id, of: peer)

@@ -4,7 +4,7 @@
 const offered = new Map();
 let last = 0;
 
-class FakeChannel extends EventTarget {
+export class FakeChannel extends EventTarget {
   readyState = "connecting";
   /** What is under way to the other end: a channel's queue. */
   bufferedAmount = 0;
