@@ -89,6 +89,51 @@ import Testing
         #expect(table.contacts == [thief])
     }
 
+    /// Who has joined looks once into each part in which it knows few, and in no other.
+    @Test func everyPartIsLookedInto() throws {
+        var entropy = Entropy.seed(8)
+        let own = NodeID.random(using: &entropy)
+        var table = table(own)
+        table.touch(own, now: .zero)
+        func answer(sharing count: Int, from ports: ClosedRange<UInt16>) {
+            for port in ports {
+                table.answered(
+                    NodeContact(
+                        id: .random(sharing: count, with: own, using: &entropy),
+                        address: TransportAddress(.v4(0x7f000001), port: port)), now: .zero)
+            }
+        }
+        // Eight in the farthest part are enough, seven in the next are not, and of those in between nobody is known.
+        answer(sharing: 0, from: 1...8)
+        answer(sharing: 1, from: 11...17)
+        answer(sharing: 4, from: 21...27)
+        #expect(table.unexploredTarget(enough: 8, entropy: &entropy) == nil, "too few are nearer")
+        answer(sharing: 4, from: 28...28)
+        for part in 1...3 {
+            let target = try #require(table.unexploredTarget(enough: 8, entropy: &entropy))
+            #expect(target.sharedPrefix(with: own) == part)
+            table.touch(target, now: .zero)
+        }
+        #expect(table.unexploredTarget(enough: 8, entropy: &entropy) == nil)
+        table.forgetExplored()
+        #expect(table.unexploredTarget(enough: 8, entropy: &entropy)?.sharedPrefix(with: own) == 1)
+    }
+
+    /// Nobody is left who knows nobody where others are: the nodes that a new one finds first are all near itself.
+    @Test func everyPartIsKnown() throws {
+        var network = LoopbackDHT(count: 120, seed: 14)
+        network.run(for: .seconds(20))
+        let ids = try network.nodes.map { try #require($0.ownID(.ipv4)) }
+        for (node, own) in zip(network.nodes, ids) {
+            let known = try #require(node.families[.ipv4]?.table.contacts)
+            for part in 0..<3 {
+                let there = ids.count { $0.sharedPrefix(with: own) == part }
+                let count = known.count { $0.id.sharedPrefix(with: own) == part }
+                #expect(count >= min(there, 4), "of \(there) in part \(part)")
+            }
+        }
+    }
+
     @Test func savedAndRevived() throws {
         var network = LoopbackDHT(count: 12, seed: 9)
         network.run(for: .seconds(20))

@@ -3,9 +3,11 @@ import SwarmSimulator
 
 /// What the command line asks for.
 struct Options: Sendable {
-    var first: UInt64 = 1
-    var count: UInt64 = 100
-    var seeds: Range<UInt64> { first..<first + count }
+    private var first: UInt64?
+    private var count: UInt64?
+    var seeds: Range<UInt64> { range(first: 1, count: 100) }
+    /// Those of the networks in each row of the DHT's table.
+    var networkSeeds: Range<UInt64> { range(first: 20, count: 1) }
     var size = SwarmScenario.Size.small
     var traces = false
     var tracesPackets = false
@@ -19,6 +21,11 @@ struct Options: Sendable {
 
     struct UsageError: Error, CustomStringConvertible {
         let description: String
+    }
+
+    private func range(first: UInt64, count: UInt64) -> Range<UInt64> {
+        let first = self.first ?? first
+        return first..<first + (self.count ?? count)
     }
 
     mutating func parse(_ arguments: ArraySlice<String>) throws(UsageError) {
@@ -70,7 +77,7 @@ actor SeedQueue {
 func exit(usage message: String) -> Never {
     FileHandle.standardError.write(
         Data(
-            "simulate: \(message)\nsimulate [--seeds N [--first N] | --seed N] [--large] [--members N] [--seconds N] [--tell] [--trace | --packets] [--twice] [--jobs N]\nsimulate --figures [--trials N]\nsimulate --dht NODES\n"
+            "simulate: \(message)\nsimulate [--seeds N [--first N] | --seed N] [--large] [--members N] [--seconds N] [--tell] [--trace | --packets] [--twice] [--jobs N]\nsimulate --figures [--trials N]\nsimulate --dht NODES [--seeds N [--first N]] [--twice]\n"
                 .utf8))
     exit(status: 64)
 }

@@ -9,26 +9,46 @@ enum Simulate {
         var options = Options()
         do { try options.parse(CommandLine.arguments.dropFirst()) } catch { exit(usage: "\(error)") }
         if options.wantsFigures { exit(status: figures(trials: options.trials) ? 0 : 1) }
-        if let nodes = options.nodes { exit(status: lookups(upTo: nodes) ? 0 : 1) }
+        if let nodes = options.nodes { exit(status: lookups(upTo: nodes, options) ? 0 : 1) }
         let failures = await runAll(options)
         print("\(options.seeds.count) swarms, \(failures) with problems")
         exit(status: failures == 0 ? 0 : 1)
     }
 
     /// Prints how lookups fare in DHTs of more and more nodes.
-    private nonisolated static func lookups(upTo most: Int) -> Bool {
-        let seed = UInt64(20)
-        print("seed \(seed); 20 % of the nodes unreachable, 5 % lying, median lifetime 30 minutes, 1 % loss")
+    private nonisolated static func lookups(upTo most: Int, _ options: Options) -> Bool {
+        let seeds = options.networkSeeds
+        let last = seeds.upperBound - 1
+        let name = seeds.count == 1 ? "seed \(last)" : "seeds \(seeds.lowerBound) to \(last)"
+        print("\(name); 20 % of the nodes unreachable, 5 % lying, median lifetime 30 minutes, 1 % loss")
         print(LookupFigures.heading)
         let started = ContinuousClock.now
         var isGood = true
         for nodes in [100, 200, 500, 1000, 2000, 5000, 10_000, 20_000] where nodes <= most {
-            let figures = LookupFigures(nodes: nodes, lookups: 300, seed: seed + UInt64(nodes))
-            print(figures.row + (figures.isGood ? "" : "  bad"))
-            isGood = isGood && figures.isGood
+            guard let figures = lookups(in: nodes, seeds), figures.isGood else {
+                isGood = false
+                continue
+            }
+            if options.repeats, lookups(in: nodes, seeds, tells: false)?.traceHash != figures.traceHash {
+                print("\(name): \(nodes) nodes do something else when they are run again")
+                isGood = false
+            }
         }
         print("wall time \(ContinuousClock.now - started)")
         return isGood
+    }
+
+    /// Lookups in a DHT of so many nodes for each seed, as one row.
+    private nonisolated static func lookups(
+        in nodes: Int, _ seeds: Range<UInt64>, tells: Bool = true
+    ) -> LookupFigures? {
+        var all: LookupFigures?
+        for seed in seeds {
+            let figures = LookupFigures(nodes: nodes, lookups: 300, seed: seed + UInt64(nodes))
+            if all?.add(figures) == nil { all = figures }
+        }
+        if tells, let all { print(all.row + (all.isGood ? "" : "  bad")) }
+        return all
     }
 
     /// Prints how long paths are missed: a table of percentiles.

@@ -1,8 +1,11 @@
 public import SwarmBase
 
 /// Names what a node was asked to do: ``DHTEvent`` repeats it.
-public struct OperationID: Hashable, Sendable {
+public struct OperationID: Hashable, Comparable, Sendable {
     let value: UInt64
+
+    /// In the order in which they were asked for.
+    public static func < (a: OperationID, b: OperationID) -> Bool { a.value < b.value }
 }
 
 /// One search as its owner sees it: in both families at once, and then, perhaps, something stored with the nearest.
@@ -28,7 +31,7 @@ struct Operation: Sendable {
 
     let goal: Goal
     let target: NodeID
-    var lookups: [AddressFamily: Lookup] = [:]
+    var lookups = PerFamily<Lookup>()
     var peers: Set<TransportAddress> = []
     var best: MutableItem?
     /// Stores that are under way.

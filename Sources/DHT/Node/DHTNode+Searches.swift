@@ -57,7 +57,7 @@ extension DHTNode {
         let id = OperationID(value: nextOperation)
         nextOperation += 1
         var operation = operation
-        let wanted = wanted ?? Array(families.keys)
+        let wanted = wanted ?? families.families
         if operations.count < configuration.search.most {
             for family in wanted {
                 guard var state = families[family] else { continue }
@@ -79,7 +79,7 @@ extension DHTNode {
 
     /// Sends what may be sent, and goes on to storing, or to the end.
     mutating func advance(_ id: OperationID, now: Instant) {
-        guard let families = operations[id]?.lookups.keys else { return }
+        guard let families = operations[id]?.lookups.families else { return }
         for family in families {
             while let next = operations[id]?.lookups[family]?.next() {
                 guard send(next, of: id, family, now: now) else {
@@ -169,12 +169,12 @@ extension DHTNode {
 
     /// The nearest have answered.
     private mutating func searched(_ id: OperationID, _ operation: Operation, now: Instant) {
-        let closest = operation.lookups.mapValues(\.closest)
-        operations[id]?.outcome.closest = closest.values.flatMap { $0.map(\.contact) }
-        operations[id]?.outcome.hops = closest.values.compactMap { $0.first?.hop }.max() ?? 0
+        let closest = operation.lookups.values.map(\.closest)
+        operations[id]?.outcome.closest = closest.joined().map(\.contact)
+        operations[id]?.outcome.hops = closest.compactMap { $0.first?.hop }.max() ?? 0
         operations[id]?.outcome.queries = operation.lookups.values.reduce(0) { $0 + $1.queries }
         operations[id]?.isStoring = true
-        for candidate in closest.values.joined() {
+        for candidate in closest.joined() {
             guard let token = candidate.token, let method = storing(operation, token, at: candidate) else { continue }
             let isSent = ask(method, of: candidate.contact.address, for: .store(id), now: now)
             if isSent { operations[id]?.storing += 1 }
@@ -208,7 +208,10 @@ extension DHTNode {
 
     private mutating func finish(_ id: OperationID, now: Instant) {
         guard var operation = operations.removeValue(forKey: id) else { return }
-        if case .refresh = operation.goal { return }
+        if case .refresh = operation.goal {
+            for family in operation.lookups.families { explore(family, now: now) }
+            return
+        }
         operation.outcome.duration = now - operation.startedAt
         events.append(.finished(id, operation.outcome))
     }

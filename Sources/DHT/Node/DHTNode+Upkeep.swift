@@ -10,6 +10,7 @@ extension DHTNode {
             state.joinFailures += 1
             state.joinAt = now + wait * Double.random(in: 0.75...1.25, using: &entropy)
             state.isConnected = false
+            state.table.forgetExplored()
         } else {
             state.joinFailures = 0
             state.joinAt = now + configuration.refreshAfter * Double.random(in: 0.8...1, using: &entropy)
@@ -24,7 +25,7 @@ extension DHTNode {
     mutating func upkeep(now: Instant) {
         upkeepAt = now + configuration.upkeepInterval
         reachability.upkeep(now: now)
-        for family in Array(families.keys) {
+        for family in families.families {
             // Behind a NAT something has to leave all the time, or the mapping that others see is another one soon.
             ping(
                 family,
@@ -39,9 +40,23 @@ extension DHTNode {
             {
                 begin(Operation(goal: .refresh, target: target, now: now), families: [family], near: [], now: now)
             }
+            explore(family, now: now)
         }
         // Searches that had no place to send.
-        for id in Array(operations.keys) { advance(id, now: now) }
+        for id in operations.keys.sorted() { advance(id, now: now) }
+    }
+
+    /// Looks once into the next part of the DHT of which few nodes are known; the end of this search begins the next.
+    ///
+    /// Who joins finds its neighbours. When a search comes to it for a target elsewhere, and it knows nobody there, it tells of its
+    /// neighbours, and the search ends among them: so it looks into every part once, as Kademlia has it (§2.3: the buckets that are
+    /// farther away than the nearest neighbour are refreshed).
+    mutating func explore(_ family: AddressFamily, now: Instant) {
+        guard let state = families[family], state.table.goodCount > 0,
+            operations.count < configuration.search.most / 2,
+            let target = state.table.unexploredTarget(enough: configuration.search.closest, entropy: &entropy)
+        else { return }
+        begin(Operation(goal: .refresh, target: target, now: now), families: [family], near: [], now: now)
     }
 
     private mutating func ping(_ family: AddressFamily, silentFor age: Duration, now: Instant) {

@@ -7,7 +7,7 @@ public import SwarmBase
 public struct DHTNode: Sendable {
     let configuration: DHTConfiguration
     var entropy: Entropy
-    var families: [AddressFamily: FamilyState] = [:]
+    var families = PerFamily<FamilyState>()
     var hostAddresses: Set<IPAddress> = []
     var transactions: TransactionTable
     var operations: [OperationID: Operation] = [:]
@@ -48,7 +48,7 @@ public struct DHTNode: Sendable {
         upkeepAt = now + configuration.upkeepInterval
         sweepAt = now + .seconds(60)
         let kept = SavedTable(saved)
-        for family in configuration.families {
+        for family in AddressFamily.allCases where configuration.families.contains(family) {
             let id = kept.ids[family] ?? .random(using: &self.entropy)
             families[family] = FamilyState(
                 family: family, table: RoutingTable(ownID: id, sizes: configuration.bucketSizes, now: now),
@@ -78,7 +78,7 @@ public struct DHTNode: Sendable {
         hostAddresses = addresses
         guard !isFirst else { return }
         reachability.forget()
-        for family in families.keys {
+        for family in families.families {
             families[family]?.external.forget()
             families[family]?.joinFailures = 0
             families[family]?.joinAt = now
@@ -108,7 +108,8 @@ public struct DHTNode: Sendable {
     /// The table as it is kept on disk, at most some 13 KB; ``init(configuration:entropy:saved:now:)`` takes it.
     public var savedTable: [UInt8] {
         var saved = SavedTable()
-        for (family, state) in families {
+        for state in families.values {
+            let family = state.family
             saved.ids[family] = state.ownID
             saved.nodes[family] = state.table.count > 0 ? state.table.contacts : state.saved
         }
@@ -154,7 +155,7 @@ public struct DHTNode: Sendable {
     /// Does what is due.
     public mutating func handleTimeout(now: Instant) {
         while let due = transactions.next(now: now) { take(due, now: now) }
-        for family in Array(families.keys) { joinIfDue(family, now: now) }
+        for family in families.families { joinIfDue(family, now: now) }
         if now >= upkeepAt { upkeep(now: now) }
         if now >= sweepAt {
             sweepAt = now + .seconds(60)
@@ -215,7 +216,7 @@ public struct DHTNode: Sendable {
 
     /// Nodes of the other family too, while few of them are known (BEP 32).
     private func wants(from family: AddressFamily) -> Set<AddressFamily> {
-        for (other, state) in families where other != family && state.table.goodCount < 8 {
+        for state in families.values where state.family != family && state.table.goodCount < 8 {
             return [.ipv4, .ipv6]
         }
         return []

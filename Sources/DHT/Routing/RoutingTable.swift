@@ -40,6 +40,8 @@ struct RoutingTable: Sendable {
     private let sizes: [Int]
     /// The nodes that share exactly as many first bits with us as the bucket's number; the last one holds all that share more.
     private var buckets: [Bucket]
+    /// In which parts something was ever looked for: how many first bits it shared with us.
+    private var explored: Set<Int> = []
     private var ids: [TransportAddress: NodeID] = [:]
     /// How many nodes each address has that is not local.
     private var hosts: [IPAddress: Int] = [:]
@@ -189,9 +191,15 @@ struct RoutingTable: Sendable {
     }
 
     /// Something near `target` is looked for.
-    mutating func touch(_ target: NodeID, now: Instant) { buckets[bucket(of: target)].touchedAt = now }
+    mutating func touch(_ target: NodeID, now: Instant) {
+        buckets[bucket(of: target)].touchedAt = now
+        explored.insert(ownID.sharedPrefix(with: target))
+    }
 
     // MARK: Upkeep
+
+    /// Nobody is left: what was found in each part is gone.
+    mutating func forgetExplored() { explored = [] }
 
     /// A node is asked whether it is there.
     mutating func asked(_ contact: NodeContact, now: Instant) {
@@ -216,6 +224,20 @@ struct RoutingTable: Sendable {
         buckets[index].touchedAt = now
         if index == buckets.count - 1 { return ownID }
         return .random(sharing: index, with: ownID, using: &entropy)
+    }
+
+    /// A target in the farthest part of which fewer than `enough` nodes are known, and in which nothing was ever looked for; a part
+    /// is the nodes that share exactly so many first bits with us. Our own neighbourhood, the nearest nodes, is no such part.
+    func unexploredTarget(enough: Int, entropy: inout Entropy) -> NodeID? {
+        let shared = contacts.map { ownID.sharedPrefix(with: $0.id) }
+        var nearer = shared.count
+        for part in 0..<NodeID.bitCount {
+            let known = shared.count { $0 == part }
+            nearer -= known
+            guard nearer >= enough else { return nil }
+            if known < enough, !explored.contains(part) { return .random(sharing: part, with: ownID, using: &entropy) }
+        }
+        return nil
     }
 
     /// The same nodes around another id of ours.

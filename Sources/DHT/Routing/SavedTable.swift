@@ -6,8 +6,8 @@ struct SavedTable: Sendable {
     /// So many nodes of each family.
     static let mostNodes = 200
 
-    var ids: [AddressFamily: NodeID] = [:]
-    var nodes: [AddressFamily: [NodeContact]] = [:]
+    var ids = PerFamily<NodeID>()
+    var nodes = PerFamily<[NodeContact]>()
 
     init() {}
 

@@ -3,8 +3,8 @@ import SwarmBase
 /// Who announced itself for which infohash. Bounded in infohashes, in peers of each, and in what one address may fill.
 struct PeerStore: Sendable {
     private struct Swarm: Sendable {
-        /// Until when each endpoint is believed.
-        var peers: [TransportAddress: Instant] = [:]
+        /// Each endpoint once, in the order in which they came, and until when it is believed.
+        var peers: [(endpoint: TransportAddress, expires: Instant)] = []
     }
 
     private let limits: DHTConfiguration.Storage
@@ -36,11 +36,12 @@ struct PeerStore: Sendable {
             }
             begun.add(peer.address)
         }
-        guard
-            swarms[infoHash, default: Swarm()].peers[peer] != nil
-                || swarms[infoHash, default: Swarm()].peers.count < limits.peersPerInfoHash
-        else { return }
-        swarms[infoHash, default: Swarm()].peers[peer] = now + limits.peerLifetime
+        let expires = now + limits.peerLifetime
+        if let known = swarms[infoHash]?.peers.firstIndex(where: { $0.endpoint == peer }) {
+            swarms[infoHash]?.peers[known].expires = expires
+        } else if swarms[infoHash, default: Swarm()].peers.count < limits.peersPerInfoHash {
+            swarms[infoHash, default: Swarm()].peers.append((peer, expires))
+        }
     }
 
     /// Some of the peers of a family, chosen at random.
@@ -48,19 +49,20 @@ struct PeerStore: Sendable {
         of infoHash: NodeID, family: AddressFamily, atMost count: Int, entropy: inout Entropy, now: Instant
     ) -> [TransportAddress] {
         guard let swarm = swarms[infoHash], count > 0 else { return [] }
-        let live = swarm.peers.filter { $0.value > now && AddressFamily($0.key.address) == family }.map(\.key)
+        let live = swarm.peers.filter { $0.expires > now && AddressFamily($0.endpoint.address) == family }
+            .map(\.endpoint)
         return live.count <= count ? live : Array(live.shuffled(using: &entropy).prefix(count))
     }
 
     /// Some of the infohashes, chosen at random (BEP 51).
     func samples(atMost count: Int, entropy: inout Entropy) -> [NodeID] {
-        swarms.count <= count ? Array(swarms.keys) : Array(swarms.keys.shuffled(using: &entropy).prefix(count))
+        Array(swarms.keys.sorted().shuffled(using: &entropy).prefix(count))
     }
 
     /// Lets go of what has expired.
     mutating func sweep(now: Instant) {
         for infoHash in Array(swarms.keys) {
-            let live = swarms[infoHash]?.peers.filter { $0.value > now } ?? [:]
+            let live = swarms[infoHash]?.peers.filter { $0.expires > now } ?? []
             swarms[infoHash] = live.isEmpty ? nil : Swarm(peers: live)
         }
         begun.decay(now: now, every: limits.peerLifetime)

@@ -10,11 +10,13 @@ public struct LookupFigures: Sendable {
     public private(set) var found = 0
     /// How many answers one behind the other led to each result, ascending.
     public private(set) var hops: [Int] = []
-    /// How many queries each search has sent.
+    /// How many queries each search has sent, in no order.
     public private(set) var queries: [Int] = []
     /// How long each took, in seconds, ascending.
     public private(set) var durations: [Double] = []
     public private(set) var datagrams = 0
+    /// Of every datagram: the same seed gives the same.
+    public private(set) var traceHash: UInt64 = 0
 
     /// Builds the network, lets nodes come and go for two minutes, and searches.
     public init(nodes: Int, lookups: Int, seed: UInt64) {
@@ -22,20 +24,21 @@ public struct LookupFigures: Sendable {
         let dht = SimulatedDHT(count: nodes, seed: seed)
         dht.beginChurn()
         dht.run(for: .seconds(120))
-        var announced: [(infoHash: NodeID, peer: TransportAddress)] = []
+        var announced: [(infoHash: NodeID, host: SimulatedDHT.Host, id: OperationID)] = []
         for _ in 0..<lookups {
             guard let host = dht.anyone() else { continue }
             let infoHash = dht.randomID()
-            _ = dht.ask(host) { $0.getPeers(infoHash, announcing: 0, now: dht.now) }
-            announced.append((infoHash, host.address))
+            let id = dht.ask(host) { $0.getPeers(infoHash, announcing: 0, now: dht.now) }
+            announced.append((infoHash, host, id))
             dht.run(for: .milliseconds(200))
         }
         dht.run(for: .seconds(60))
         var searches: [(host: SimulatedDHT.Host, id: OperationID, peer: TransportAddress)] = []
-        for (infoHash, peer) in announced {
+        // Who was gone before it had announced has told nobody.
+        for (infoHash, announcer, id) in announced where !announcer.isGone || announcer.outcomes[id] != nil {
             guard let host = dht.anyone() else { continue }
             let id = dht.ask(host) { $0.getPeers(infoHash, now: dht.now) }
-            searches.append((host, id, peer))
+            searches.append((host, id, announcer.address))
             dht.run(for: .milliseconds(200))
         }
         dht.run(for: .seconds(40))
@@ -49,7 +52,20 @@ public struct LookupFigures: Sendable {
         }
         hops.sort()
         durations.sort()
-        datagrams = dht.datagrams
+        datagrams = dht.trace.count
+        traceHash = dht.trace.hash
+    }
+
+    /// Counts what went on in another network of as many nodes, too.
+    public mutating func add(_ other: LookupFigures) {
+        lookups += other.lookups
+        found += other.found
+        hops = (hops + other.hops).sorted()
+        queries += other.queries
+        durations = (durations + other.durations).sorted()
+        datagrams += other.datagrams
+        // Whose order counts.
+        traceHash = (traceHash ^ other.traceHash) &* 0x100_0000_01b3
     }
 
     /// The share of lookups that found, 0…1.
@@ -85,7 +101,7 @@ public struct LookupFigures: Sendable {
         func rank(_ share: Double) -> Double {
             durations.isEmpty ? 0 : durations[min(durations.count - 1, Int(Double(durations.count) * share))]
         }
-        return column("\(nodes)", 8) + column("\(lookups)", 9) + column(100 * success, 7, digits: 1) + "%"
+        return column("\(nodes)", 8) + column("\(lookups)", 9) + column(100 * success, 7, digits: 2) + "%"
             + column(meanHops, 11, digits: 2) + column("\(hops.last ?? 0)", 6) + column(meanQueries, 9, digits: 1)
             + column(rank(0.5), 17, digits: 2) + column(rank(0.99), 11, digits: 2) + column("\(datagrams)", 11)
     }

@@ -60,8 +60,8 @@ public final class SimulatedDHT {
 
     let conditions: Conditions
     public private(set) var now = Instant.zero
-    /// How many were sent.
-    public private(set) var datagrams = 0
+    /// Every datagram that was sent.
+    public private(set) var trace: BehaviourTrace
     private var random: SeededGenerator
     private var queue = DeadlineQueue<Event>()
     private var hosts: [TransportAddress: Host] = [:]
@@ -71,8 +71,11 @@ public final class SimulatedDHT {
     private var hasChurn = false
 
     /// `count` nodes join through eight well-known ones within two minutes.
-    public init(count: Int, seed: UInt64, conditions: Conditions = Conditions()) {
+    public init(
+        count: Int, seed: UInt64, conditions: Conditions = Conditions(), trace: BehaviourTrace = BehaviourTrace()
+    ) {
         self.conditions = conditions
+        self.trace = trace
         random = SeededGenerator(seed: seed)
         doors = (0..<8).map { TransportAddress(.v4(0x1400_0001 + UInt32($0) << 16), port: 6881) }
         for address in doors {
@@ -213,7 +216,7 @@ public final class SimulatedDHT {
     }
 
     private func deliver(_ transmit: Transmit, from host: Host) {
-        datagrams += 1
+        trace.note(transmit, from: host.address, at: now)
         host.contacted?[transmit.destination] = now
         guard Double.random(in: 0..<1, using: &random) >= conditions.loss else { return }
         let delay = Double.random(in: conditions.delay, using: &random)

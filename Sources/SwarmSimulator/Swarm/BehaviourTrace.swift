@@ -25,8 +25,23 @@ public struct BehaviourTrace: Sendable {
         let text = text()
         count += 1
         fold(UInt64(bitPattern: now.nanoseconds))
-        for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+        fold(text.utf8)
         if let tell { tell("\(Self.stamp(now)) \(text)") }
+    }
+
+    /// Notes a datagram with every byte of it: for networks in which a seed decides all that is drawn.
+    public mutating func note(_ datagram: Transmit, from source: TransportAddress, at now: Instant) {
+        count += 1
+        fold(UInt64(bitPattern: now.nanoseconds))
+        for end in [source, datagram.destination] {
+            fold(end.address.bytes)
+            fold(UInt64(end.port))
+        }
+        fold(datagram.payload)
+        if let tell {
+            let bytes = datagram.payload.count
+            tell("\(Self.stamp(now)) \(source) → \(datagram.destination): \(bytes) bytes, hash \(hash)")
+        }
     }
 
     /// Tells something that is not: it may hold what differs between two runs of one seed.
@@ -37,6 +52,10 @@ public struct BehaviourTrace: Sendable {
     /// Tells of a packet, if that is asked for.
     public func packet(_ text: @autoclosure () -> String, at now: Instant) {
         if tellsPackets { remark(text(), at: now) }
+    }
+
+    private mutating func fold(_ bytes: some Sequence<UInt8>) {
+        for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
     }
 
     private mutating func fold(_ word: UInt64) {
