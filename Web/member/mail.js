@@ -50,6 +50,8 @@ export class MemberMail {
   week = 0;
   nextNumber = 0;
   leftBytes = 0;
+  /** What comes next is beyond what may be left until a session is up. */
+  isFull = false;
   /** The items that no relay has acknowledged, in order. */
   underWay = [];
   held = new HeldPrekeys();
@@ -118,7 +120,7 @@ export class Mail {
     const now = this.#engine.now();
     if (session.isUp) {
       if (mail.absentSince !== null) {
-        Object.assign(mail, { absentSince: null, dueAt: Infinity, acknowledgeAt: Infinity, leftBytes: 0, underWay: [], stockAt: now });
+        Object.assign(mail, { absentSince: null, dueAt: Infinity, acknowledgeAt: Infinity, leftBytes: 0, isFull: false, underWay: [], stockAt: now });
         mail.confirming.clear();
       }
       return this.#sayStock(member, now);
@@ -154,7 +156,7 @@ export class Mail {
   /** When what there is to say is to be left, if it can be. */
   #leavingAt(member, now) {
     const { mail, session, blocked } = member;
-    if (mail.isLeaving || mail.held.isEmpty || !this.#engine.admission.isWelcome(member) || blocked.has("relay") || mail.leftBytes >= LARGEST_BACKLOG) return Infinity;
+    if (mail.isLeaving || mail.held.isEmpty || !this.#engine.admission.isWelcome(member) || blocked.has("relay") || mail.isFull) return Infinity;
     if (!hasMail(session.lanes, mail.cursors, mail.takesLanes) || !this.#engine.gun.isConnected) return Infinity;
     return Math.max(mail.absentSince + ABSENCE, mail.dueAt === Infinity ? now + GATHERING : mail.dueAt);
   }
@@ -174,8 +176,10 @@ export class Mail {
     if (mail.week !== week) Object.assign(mail, { week, nextNumber: 0 });
     const [soul, tag] = [await engine.topic.mailSoul(peer, week), await engine.presence.tag()];
     const wall = (moment) => engine.wall() + (moment - engine.now());
-    while (mail.leftBytes < LARGEST_BACKLOG && mail.absentSince !== null) {
+    while (mail.absentSince !== null) {
       const made = mailPacket(session.lanes, mail.cursors, SESSION.largestPacket, mail.takesLanes, wall);
+      mail.isFull = made !== null && mail.leftBytes + made.packet.length > LARGEST_BACKLOG;
+      if (mail.isFull) break;
       const prekey = made && mail.held.take(engine.wall());
       if (!prekey) break;
       const { packet, end, messages } = made;

@@ -58,8 +58,8 @@ struct MemberMail: Sendable {
     /// The week that numbers count in, and the next of them.
     var week = 0
     var nextNumber: UInt32 = 0
-    /// How many bytes were left since a session was up.
-    var leftBytes = 0
+    /// What comes next is beyond what may wait: nothing more is left before something is acknowledged.
+    var isFull = false
     /// The items that no relay has acknowledged, in order, with the messages that end in them.
     var underWay: [(put: PutID, messages: [UInt64], isStored: Bool)] = []
 
@@ -86,7 +86,7 @@ struct MemberMail: Sendable {
         lookedAt = nil
         acknowledgeAt = nil
         confirming = []
-        leftBytes = 0
+        isFull = false
         underWay.removeAll()
         stockAt = now
     }

@@ -54,7 +54,7 @@ extension SwarmEngine {
     /// When what there is to say is to be left, if it can be.
     private func leavingAt(_ member: Member, now: Instant) -> Instant? {
         guard let since = member.mail.absentSince, canLeave(to: member, now: now), hasMail(for: member),
-            member.mail.leftBytes < configuration.mail.largestBacklog, !member.blocked.contains(.relay)
+            !member.mail.isFull, !member.blocked.contains(.relay)
         else { return nil }
         return max(since + configuration.mail.absence, member.mail.dueAt ?? now + configuration.mail.gathering)
     }
@@ -75,18 +75,20 @@ extension SwarmEngine {
             member.mail.week = week
             member.mail.nextNumber = 0
         }
-        while member.mail.leftBytes < configuration.mail.largestBacklog,
-            let packet = member.session.mail(
-                after: member.mail.cursors, limit: configuration.session.largestPacket,
-                knowsLanes: member.mail.abilities.laneMail, wall: { milliseconds($0) }),
-            let prekey = member.mail.held.take(wall: milliseconds(now)),
-            let item = sealed(packet.bytes, to: prekey, of: member, now: now)
+        var waiting = member.session.bytes(leftBefore: member.mail.cursors)
+        while let packet = member.session.mail(
+            after: member.mail.cursors, limit: configuration.session.largestPacket,
+            knowsLanes: member.mail.abilities.laneMail, wall: { milliseconds($0) })
         {
+            waiting += packet.bytes.count
+            member.mail.isFull = waiting > configuration.mail.largestBacklog
+            guard !member.mail.isFull, let prekey = member.mail.held.take(wall: milliseconds(now)),
+                let item = sealed(packet.bytes, to: prekey, of: member, now: now)
+            else { break }
             let key = MailInbox.key(tag, .item(member.mail.nextNumber))
             member.mail.cursors = packet.end
             member.session.leftAsMail(before: packet.end)
             member.mail.nextNumber += 1
-            member.mail.leftBytes += packet.bytes.count
             let mail = MailToLeave(soul: soul, key: key, item: item, messages: packet.messages)
             if configuration.isDurable {
                 // A number or a key that is used twice would lose what was left under it first.

@@ -105,6 +105,7 @@ extension SwarmEngine {
             let frames = try Frame.parse(item.packet).ofMail(at: milliseconds(now))
             if let member = members[item.sender] {
                 member.session.receive(mail: frames.filter { !$0.isData }, now: now)
+                member.mail.isFull = false
                 pump(member, now: now)
             }
         } catch {

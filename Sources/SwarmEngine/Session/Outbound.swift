@@ -204,6 +204,12 @@ struct Outbound: Sendable {
         Frame.overhead + DataFrame.headerSize + fragments[Int(sequence - base)].payload.count
     }
 
+    /// The same of all those before one that wait for acknowledgement.
+    func size(before sequence: UInt64) -> Int {
+        fragments.prefix(while: { $0.sequence < sequence }).lazy.filter { !$0.flags.contains(.dropped) }
+            .reduce(0) { $0 + size(of: $1.sequence) }
+    }
+
     /// A fragment has gone by a path.
     mutating func sent(_ sequence: UInt64, on carrier: Carrier) {
         cursors[carrier] = sequence + 1

@@ -73,6 +73,14 @@ extension Session {
         return packet.bytes.isEmpty ? nil : packet
     }
 
+    /// The bytes of what is before these, and waits for acknowledgement.
+    func bytes(leftBefore cursors: MailCursors) -> Int {
+        Lane.ofMessages.reduce(0) { sum, lane in
+            let outbound = outbounds[lane.index]
+            return cursors[lane].stream == outbound.stream ? sum + outbound.size(before: cursors[lane].next) : sum
+        }
+    }
+
     /// What is before these has left: whether it expires is for its reader to say.
     mutating func leftAsMail(before cursors: MailCursors) {
         for lane in Lane.ofMessages where cursors[lane].stream == outbounds[lane.index].stream {
