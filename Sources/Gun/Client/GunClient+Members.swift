@@ -70,14 +70,23 @@ extension GunClient {
 
     // MARK: Frames
 
-    /// The next frame for a member whose channel has room.
+    /// The next frame for a member whose channel has room: one message, or several that are short.
     mutating func nextPush() -> (LinkID, [UInt8])? {
         while let link = nextPushing {
-            if let frame = nextFrame(for: link) { return (link, frame) }
+            var batch: [[UInt8]] = []
+            var bytes = 0
+            while bytes < Self.short, let message = nextMessage(for: link) {
+                batch.append(message)
+                bytes += message.count
+            }
+            if !batch.isEmpty { return (link, GunFrame.batch(batch)) }
             pushing.remove(link)
         }
         return nil
     }
+
+    /// Up to how many bytes answers that say little share a frame.
+    private static let short = 1 << 10
 
     /// The first of those whose channel has room.
     private var nextPushing: LinkID? {
@@ -86,7 +95,7 @@ extension GunClient {
         return next
     }
 
-    private mutating func nextFrame(for link: LinkID) -> [UInt8]? {
+    private mutating func nextMessage(for link: LinkID) -> [UInt8]? {
         if links[link]?.queue.begun != nil { return nextPart(for: link) }
         var records: [GunRecord] = []
         var cost = 0
@@ -136,14 +145,18 @@ extension GunClient {
     // MARK: Who is connected to whom
 
     /// Members are told soon whom else we are connected to.
-    mutating func neighboursChanged(now: Instant) {
-        guard !tellsNeighbours else { return }
-        tellsNeighbours = true
-        checks.add(.neighbours, at: now + .milliseconds(200))
+    ///
+    /// - Parameter hasLost: there is one less, who may have been relied on. That there is one more only saves work.
+    mutating func neighboursChanged(hasLost: Bool = false, now: Instant) {
+        let at = now + .milliseconds(hasLost ? 200 : 1_000)
+        guard tellNeighboursAt.map({ at < $0 }) ?? true else { return }
+        tellNeighboursAt = at
+        checks.add(.neighbours, at: at)
     }
 
     mutating func tellNeighbours(now: Instant) {
-        tellsNeighbours = false
+        guard let at = tellNeighboursAt, now >= at else { return }
+        tellNeighboursAt = nil
         let members = links.filter { $0.value.kind == .member }.keys.sorted()
         for link in members { greet(link) }
         guard hasLostLink else { return }

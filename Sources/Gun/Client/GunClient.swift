@@ -78,7 +78,8 @@ public struct GunClient: Sendable {
     var followers = SubscriptionTable()
     /// The members whose queues are not empty.
     var pushing: Set<LinkID> = []
-    var tellsNeighbours = false
+    /// When members are told whom else we are connected to.
+    var tellNeighboursAt: Instant?
     /// A link has closed since the neighbours were told.
     var hasLostLink = false
     var storage = FIFO<GunStorageChange>()
@@ -155,7 +156,7 @@ public struct GunClient: Sendable {
         followers.removeAll(link)
         pushing.remove(link)
         hasLostLink = true
-        neighboursChanged(now: now)
+        neighboursChanged(hasLost: true, now: now)
         for soul in subscriptions.keys {
             for key in subscriptions[soul]?.asked.keys.map({ $0 }) ?? [] {
                 subscriptions[soul]?.asked[key]?.remove(link)
