@@ -23,6 +23,11 @@ final class Member: AgendaItem {
     var inbox = (day: 0, soul: "")
     var slots = RelaySlots() { didSet { agenda.touch(self) } }
     var presence: PresenceRecord?
+    /// Its latest record that came sealed, as it came: for those who do not know it, and for itself when it dates its next one before that.
+    /// A hello brings a record without.
+    var sealedPresence: (record: PresenceRecord, sealed: [UInt8])?
+    /// When it was shown that record last.
+    var shownAt: Instant?
     /// When its latest record came.
     var heardOfAt: Instant
     /// Away, and without a fresh record: neither dialled nor written to until something is heard of it.

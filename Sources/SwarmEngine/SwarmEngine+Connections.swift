@@ -124,6 +124,7 @@ extension SwarmEngine {
             member.session.pathClosed(.connection, now: now)
             member.mesh.neighbours = []
             member.mesh.told = nil
+            member.mesh.introduced = [:]
             neighboursChanged(now: now)
         }
     }

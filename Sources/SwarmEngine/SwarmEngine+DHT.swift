@@ -208,11 +208,12 @@ extension SwarmEngine {
                 continue
             }
             if record.peer == peerID {
+                takeOwn(record, now: now)
                 isThere =
                     record.sessionKey == sessionKey.publicKey && age < PresenceSlots.renewAfter.milliseconds
             } else {
                 others.append((record, sealed))
-                takePresence(record, plane: .dht, freshness: PresenceSlots.freshness, now: now).map {
+                takePresence(record, sealed: sealed, plane: .dht, freshness: PresenceSlots.freshness, now: now).map {
                     pump($0, now: now)
                 }
             }

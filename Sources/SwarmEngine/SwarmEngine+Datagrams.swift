@@ -7,6 +7,7 @@ extension SwarmEngine {
     /// What such a message is, by its first byte.
     private enum Message {
         static let signal: UInt8 = 2
+        static let record: UInt8 = 3
         static let hello: UInt8 = 4
     }
 
@@ -79,6 +80,7 @@ extension SwarmEngine {
             switch type {
             case Message.hello: try receive(hello: Array(message.dropFirst()), from: source, now: now)
             case Message.signal: try receive(signal: Array(message.dropFirst()), from: source, now: now)
+            case Message.record: try receive(ownRecord: message, from: source, now: now)
             default: throw .malformed
             }
         } catch {
@@ -96,7 +98,13 @@ extension SwarmEngine {
         let hello = try Hello(signed: plaintext, topic: topic)
         guard hello.presence.peer != peerID else { return datagrams.isOwn(source) }
         let plane = datagrams.targets[source]?.plane ?? hello.plane
-        guard let member = takePresence(hello.presence, plane: plane, now: now) else { return }
+        guard let member = takePresence(hello.presence, plane: plane, now: now) else {
+            if let shown = recordToShow(insteadOf: hello.presence, now: now) {
+                // Shorter than the hello: who sends one in another's name gains nothing.
+                send(RelayDatagram.record(shown).bytes, to: source)
+            }
+            return
+        }
         guard !member.blocked.contains(.direct) else { return }
         let isFirst = datagrams.endpoint(of: member.peer) == nil
         let (answer, isNewlyValidated) = datagrams.received(hello, from: source, now: now)
@@ -107,6 +115,18 @@ extension SwarmEngine {
             negotiate(with: member, now: now)
         }
         pump(member, now: now)
+    }
+
+    /// Takes a record of a former run of ours that is shown to us in answer to a hello, and says another.
+    private mutating func receive(
+        ownRecord message: [UInt8], from source: TransportAddress, now: Instant
+    ) throws(Refusal) {
+        guard let target = datagrams.targets[source], !target.isValidated, datagrams.mayOpen(now: now),
+            case .record(let sealed) = try RelayDatagram(parsing: message)
+        else { throw .notForUs }
+        let record = try PresenceRecord(opening: sealed, topic: topic)
+        guard record.peer == peerID else { throw .notForUs }
+        if takeOwn(record, now: now) { datagrams.sayAgain(source, now: now) }
     }
 
     private mutating func receive(

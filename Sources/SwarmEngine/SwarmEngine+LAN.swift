@@ -15,7 +15,7 @@ extension SwarmEngine {
     }
 
     /// What the swarm is called on the local network: today, and around midnight on the neighbouring day too.
-    private var lanHashes: [InfoHash] { presenceSouls.keys.sorted().map { topic.lanHash(day: $0) } }
+    private var lanHashes: [InfoHash] { followedDays.sorted().map { topic.lanHash(day: $0) } }
 
     mutating func announceOnLAN(now: Instant) {
         guard let due = lan.nextTimeout, now >= due else { return }

@@ -5,6 +5,8 @@ import SwarmBase
 extension SwarmEngine {
     /// How long it takes at least until our record is written anew for yet another record of a former run.
     static let ownRecordPause = Duration.seconds(10)
+    /// How long it takes at least until a member is shown a record of its former run once more.
+    static let showingPause = Duration.seconds(5)
 
     /// Writes our presence record anew.
     mutating func announcePresence(now: Instant) {
@@ -27,8 +29,8 @@ extension SwarmEngine {
             state: presenceClock.next(wall: wall(now) - RelaySlots.stateLag), now: now)
     }
 
-    /// What our keys in the souls of the swarm begin with. Another one after each time that the clock was set back: what
-    /// was written with states that are ahead of it would hide all that follows.
+    /// What our keys in the souls of the swarm begin with. Another one after each time that the clock was set back, and when it is not known what
+    /// the last run wrote: what was written with states that are ahead of the clock would hide all that follows.
     var tag: String { ownTag + (tagNumber.map { ".\($0)" } ?? "") }
 
     /// The clock reads less than it did: our keys begin anew, and so do the slots.
@@ -41,22 +43,28 @@ extension SwarmEngine {
 
     /// Takes a record of our own that a plane brought. One of a former run that is ahead of us says that the clock was set
     /// back between the two: others would refuse our records, and relays our keys, until it has caught up.
-    private mutating func takeOwn(_ record: PresenceRecord, now: Instant) {
-        guard record.sessionKey != sessionKey.publicKey, isFresh(record.timestamp, now: now),
-            record.timestamp >= lastPresenceTimestamp, !isLeaving
-        else { return }
+    ///
+    /// - Returns: whether it is of a former run, so that what we say from now on is later.
+    @discardableResult
+    mutating func takeOwn(_ record: PresenceRecord, now: Instant) -> Bool {
+        guard record.sessionKey != sessionKey.publicKey, isFresh(record.timestamp, now: now), !isLeaving else {
+            return false
+        }
+        guard record.timestamp >= lastPresenceTimestamp else { return true }
         // There may be records of several former runs, at several relays: the latest of all counts.
         lastPresenceTimestamp = record.timestamp
         // Another who runs with our identity does the same: no race between the two.
         guard ownRecords.take(now: now) else {
             presenceAt = min(presenceAt, now + Self.ownRecordPause)
-            return
+            return false
         }
         clockWasSetBack(now: now)
+        return true
     }
 
     /// A former run of ours dated its last record so; if that is ahead, the clock was set back between the two.
     mutating func takeUpClock(_ timestamp: UInt64, now: Instant) {
+        tagNumber = nil
         guard Double(timestamp) > wall(now), isFresh(timestamp, now: now) else { return }
         // It may have dated others after the one that it kept.
         lastPresenceTimestamp = timestamp + UInt64(configuration.presenceInterval.milliseconds)
@@ -91,20 +99,24 @@ extension SwarmEngine {
     mutating func followDays(now: Instant) {
         let margin = 600_000.0
         let days = Set([-margin, 0, margin].map { Int((wall(now) + $0) / 86_400_000) })
-        for day in days.subtracting(presenceSouls.keys).sorted() {
-            presenceSouls[day] = topic.presenceSoul(day: day)
-            inboxSouls[day] = topic.inboxSoul(of: peerID, day: day)
-            for soul in [presenceSouls[day], inboxSouls[day]].compactMap(\.self) { gun.subscribe(soul, now: now) }
-            if let soul = presenceSouls[day].flatMap({ Soul($0) }) { soulKinds[soul] = .presence }
-            if let soul = inboxSouls[day].flatMap({ Soul($0) }) { soulKinds[soul] = .inbox }
-        }
-        for day in presenceSouls.keys.sorted() where !days.contains(day) {
-            for soul in [presenceSouls.removeValue(forKey: day), inboxSouls.removeValue(forKey: day)] {
-                guard let soul else { continue }
-                gun.unsubscribe(soul, now: now)
-                Soul(soul).map { soulKinds[$0] = nil }
+        for day in days.subtracting(followedDays).sorted() {
+            for (text, kind) in souls(of: day) {
+                gun.subscribe(text, now: now)
+                Soul(text).map { soulKinds[$0] = kind }
             }
         }
+        for day in followedDays.subtracting(days).sorted() {
+            for (text, _) in souls(of: day) {
+                gun.unsubscribe(text, now: now)
+                Soul(text).map { soulKinds[$0] = nil }
+            }
+        }
+        followedDays = days
+    }
+
+    /// The souls of a day that are followed, and what is in them.
+    private func souls(of day: Int) -> [(String, SoulKind)] {
+        [(topic.presenceSoul(day: day), .presence), (topic.inboxSoul(of: peerID, day: day), .inbox)]
     }
 
     func day(_ now: Instant) -> Int { Int(wall(now) / 86_400_000) }
@@ -130,15 +142,44 @@ extension SwarmEngine {
             }
             seenPresence.insert(record, sealed: sealed)
         }
-        return takePresence(record, plane: plane, now: now)
+        let member = takePresence(record, sealed: sealed, plane: plane, now: now)
+        if member == nil { show(recordLaterThan: record, now: now) }
+        return member
+    }
+
+    /// Shows a member whose record was refused, as it is older than that of a former run, the later one: its clock was set back between
+    /// the two, and it dates its next record after what it is shown. Nobody can show it but what it has signed itself.
+    private mutating func show(recordLaterThan record: PresenceRecord, now: Instant) {
+        guard let member = members[record.peer], gun.isConnected || reachesByMesh(member),
+            let shown = recordToShow(insteadOf: record, now: now)
+        else { return }
+        if gun.isConnected {
+            send(.record(shown), to: member, now: now)
+        } else {
+            sendByMesh(.record(shown), to: member, now: now)
+        }
+    }
+
+    /// What a member is to be shown whose record was refused: the later one of another run; `nil` when that is not why it was refused, or
+    /// when something was shown to it just now.
+    mutating func recordToShow(insteadOf refused: PresenceRecord, now: Instant) -> [UInt8]? {
+        guard let member = members[refused.peer], member.refusal == nil, let (known, sealed) = member.sealedPresence,
+            known.sessionKey != refused.sessionKey, known.timestamp >= refused.timestamp,
+            isFresh(refused.timestamp, now: now), isFresh(known.timestamp, now: now),
+            member.shownAt.map({ now - $0 >= Self.showingPause }) ?? true
+        else { return nil }
+        member.shownAt = now
+        return sealed
     }
 
     /// Takes a presence record whose signature is good.
     ///
-    /// - Parameter freshness: how old it may be, where that is not ``SwarmEngineConfiguration/freshness``.
+    /// - Parameters:
+    ///   - sealed: the record as it came; `nil` for what a hello said.
+    ///   - freshness: how old it may be, where that is not ``SwarmEngineConfiguration/freshness``.
     /// - Returns: the member it tells of, when it is fresh.
     mutating func takePresence(
-        _ record: PresenceRecord, plane: Plane, freshness: Duration? = nil, now: Instant
+        _ record: PresenceRecord, sealed: [UInt8]? = nil, plane: Plane, freshness: Duration? = nil, now: Instant
     ) -> Member? {
         guard record.peer != peerID else {
             takeOwn(record, now: now)
@@ -154,12 +195,13 @@ extension SwarmEngine {
                 refuse(.replayed)
                 return nil
             }
+            keepSealed(record, sealed, of: known)
             return known
         }
         if record.isLeaving {
             // The record is kept: what the run said before cannot be replayed.
             if let member = members[record.peer], member.presence?.isLeaving == false {
-                member.presence = record
+                keep(record, sealed, of: member)
                 left(member, now: now)
             }
             return nil
@@ -167,7 +209,7 @@ extension SwarmEngine {
         guard let member = member(record.peer, now: now) else { return nil }
         let isNewRun = member.presence?.sessionKey != record.sessionKey
         let isFirstRun = member.presence == nil
-        member.presence = record
+        keep(record, sealed, of: member)
         member.heardOfAt = now
         if isNewRun {
             member.isDormant = false
@@ -182,6 +224,21 @@ extension SwarmEngine {
         }
         if member.planes.insert(plane).inserted { events.append(.discovered(member.peer, plane)) }
         return member
+    }
+
+    private func keep(_ record: PresenceRecord, _ sealed: [UInt8]?, of member: Member) {
+        member.presence = record
+        keepSealed(record, sealed, of: member)
+    }
+
+    /// Keeps the latest record of the present run that came sealed.
+    private func keepSealed(_ record: PresenceRecord, _ sealed: [UInt8]?, of member: Member) {
+        if let known = member.sealedPresence?.record, known.sessionKey == record.sessionKey {
+            guard known.timestamp <= record.timestamp, let sealed else { return }
+            member.sealedPresence = (record, sealed)
+        } else {
+            member.sealedPresence = sealed.map { (record, $0) }
+        }
     }
 
     /// All members, in the order in which they became known.
@@ -244,7 +301,7 @@ extension SwarmEngine {
     private mutating func startRun(
         of member: Member, with key: SessionPublicKey, isFirst: Bool, now: Instant
     ) -> Bool {
-        if !isFirst { endRun(of: member, now: now) }
+        if isFirst { member.session.peerRestarted(isFirst: true, now: now) } else { endRun(of: member, now: now) }
         do {
             // A nanosecond for each packet: never used up, and never used before.
             member.cipher = try SessionCipher(
@@ -257,7 +314,6 @@ extension SwarmEngine {
             refuse(error)
             return false
         }
-        member.session.peerRestarted(isFirst: isFirst, now: now)
         noteAbilities(of: member)
         member.refusedUs = nil
         guard member.refusal == nil else { return true }

@@ -9,6 +9,8 @@ enum RelayDatagram {
     case signal([UInt8])
     /// The sender's presence record, and another datagram: for one who may not know the sender yet.
     case introduction(presence: [UInt8], content: [UInt8])
+    /// A presence record alone: the receiver's own, of a former run, that is later than what it says now.
+    case record([UInt8])
 
     /// The largest datagram, in bytes.
     static let largest = 24 * 1024
@@ -21,7 +23,8 @@ enum RelayDatagram {
         case 2: self = .signal(reader.rest())
         case 3:
             guard let presence = reader.prefixed(by: UInt16.self) else { throw .malformed }
-            self = .introduction(presence: presence, content: reader.rest())
+            let content = reader.rest()
+            self = content.isEmpty ? .record(presence) : .introduction(presence: presence, content: content)
         default: throw .malformed
         }
     }
@@ -39,6 +42,9 @@ enum RelayDatagram {
             writer.integer(UInt8(3))
             writer.prefixed(by: UInt16.self, presence)
             writer.append(content)
+        case .record(let presence):
+            writer.integer(UInt8(3))
+            writer.prefixed(by: UInt16.self, presence)
         }
         return writer.bytes
     }
@@ -87,6 +93,8 @@ extension SwarmEngine {
                 guard depth == 0 else { throw .malformed }
                 takePresence(presence, plane: plane, now: now)
                 receive(datagram: content, depth: 1, by: carrier, now: now)
+            case .record(let presence):
+                takePresence(presence, plane: plane, now: now)
             }
         } catch {
             refuse(error)
@@ -117,6 +125,7 @@ extension SwarmEngine {
 
     /// A datagram as it goes to a member: with our record in front, as long as the member may not know us.
     mutating func introduced(_ datagram: RelayDatagram, to member: Member, now: Instant) -> RelayDatagram {
+        if case .record = datagram { return datagram }
         guard !member.knowsUs, let presence = sealedPresence(now: now) else { return datagram }
         return .introduction(presence: presence, content: datagram.bytes)
     }

@@ -281,7 +281,11 @@ extension SwarmEngine {
             refuse(.malformed)
             return nil
         }
-        guard let member = takePresence(blob.presence, plane: .tracker, now: now) else { return nil }
+        guard let member = takePresence(blob.presence, plane: .tracker, now: now) else {
+            // Nothing else may lead to one who does not know yet that it is not heard: no signal goes with what it is shown.
+            return seenPresence[blob.presence].flatMap { recordToShow(insteadOf: $0, now: now) }
+                .map { TrackerBlob(presence: $0, signal: []).text }
+        }
         defer { pump(member, now: now) }
         let offer: Signal
         do { offer = try Signal(openingForAnyone: blob.signal, topic: topic) } catch {

@@ -80,15 +80,15 @@ public struct SwarmEngine: ~Copyable {
     var graphChanges = FIFO<(soul: Soul, key: Key)>()
     /// The connections whose members share the graph.
     var graphLinks: [LinkID: ConnectionID] = [:]
-    /// What tells our keys from those that were written before the clock was set back.
+    /// What tells our keys from those that were written before the clock was set back, or by a run of which nothing is known; `nil` for those that
+    /// a former run may have written.
     var tagNumber: UInt64?
     /// When neighbours are told of each other, if something is new.
     var tellNeighboursAt: Instant?
     /// How often records of former runs of ours that are ahead are answered at once.
     var ownRecords = TokenBucket(rate: 1 / ownRecordPause.milliseconds * 1000, burst: 5)
-    /// The souls that are followed, by day.
-    var presenceSouls: [Int: String] = [:]
-    var inboxSouls: [Int: String] = [:]
+    /// The days whose souls of presence and of our inbox are followed.
+    var followedDays: Set<Int> = []
     /// What is in which of them, and in those of mail.
     var soulKinds: [Soul: SoulKind] = [:]
     let startedAt: Instant
@@ -164,6 +164,7 @@ public struct SwarmEngine: ~Copyable {
         usesMail = configuration.mail.isUsed && !configuration.paths.isDisjoint(with: [.relay, .mesh])
         prekeys = OwnPrekeys(configuration: configuration.mail)
         ownTag = topic.tag(of: identity.peerID)
+        tagNumber = UInt64(max(0, wall))
         presenceAt = now
         startedAt = now
         followDays(now: now)

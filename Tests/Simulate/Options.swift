@@ -48,7 +48,10 @@ struct Options: Sendable {
             case "--figures": wantsFigures = true
             case "--trials": trials = max(1, try number(argument))
             case "--dht": nodes = Int(try number(argument))
-            case "--large": size = .large
+            case "--large":
+                size.members = SwarmScenario.Size.large.members
+                size.faults = SwarmScenario.Size.large.faults
+            case "--plain": size.isPlain = true
             case "--members":
                 let count = Int(min(max(2, try number(argument)), 1_000))
                 size.members = count...count
@@ -77,7 +80,7 @@ actor SeedQueue {
 func exit(usage message: String) -> Never {
     FileHandle.standardError.write(
         Data(
-            "simulate: \(message)\nsimulate [--seeds N [--first N] | --seed N] [--large] [--members N] [--seconds N] [--tell] [--trace | --packets] [--twice] [--jobs N]\nsimulate --figures [--trials N]\nsimulate --dht NODES [--seeds N [--first N]] [--twice]\n"
+            "simulate: \(message)\nsimulate [--seeds N [--first N] | --seed N] [--large] [--plain] [--members N] [--seconds N] [--tell] [--trace | --packets] [--twice] [--jobs N]\nsimulate --figures [--trials N]\nsimulate --dht NODES [--seeds N [--first N]] [--twice]\n"
                 .utf8))
     exit(status: 64)
 }

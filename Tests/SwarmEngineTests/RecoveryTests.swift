@@ -258,6 +258,7 @@ import WebRTC
         #expect(bob.texts(from: alice) == (0..<120).map { "\($0)" })
         #expect(alice.texts(from: bob) == (0..<120).map { "\($0)" })
         swarm.run(for: .seconds(1200))
-        #expect(alice.engine.inboxSouls.count == 1 && alice.engine.presenceSouls.count == 1)
+        #expect(alice.engine.soulKinds.values.count { $0 == .inbox } == 1)
+        #expect(alice.engine.soulKinds.values.count { $0 == .presence } == 1)
     }
 }

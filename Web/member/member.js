@@ -44,6 +44,10 @@ export class RelaySlots {
 export class Member {
   /** @type {import("../sealing/presence.js").PresenceRecord | null} */
   presence = null;
+  /** That record as it came: for those who do not know it, and for itself when it dates its next one before that. @type {Uint8Array | null} */
+  sealedPresence = null;
+  /** When it was shown that record last. */
+  shownAt = -Infinity;
   /** @type {import("../sealing/session-cipher.js").SessionCipher | null} */
   cipher = null;
   /** By which key ids its envelopes are found. @type {bigint[]} */

@@ -3,12 +3,15 @@
 
 import { MOST_NEIGHBOURS, packetOf } from "../session/frame.js";
 import { CHANNEL_QUEUE } from "../signaling/connection.js";
+import { prefixOf } from "./neighbour.js";
 import { introduction, LARGEST_DATAGRAM } from "./relay-path.js";
 
 /** How long a change of the neighbours waits for the next one before it is told, in milliseconds. */
 const TELLING_DELAY = 200;
 /** How long a forwarder is tried before another is. */
 const FORWARDER_PATIENCE = 1_000;
+/** How many of those who are connected with two strangers hand the records of the one on to the other: one may be gone and not missed yet. */
+const INTRODUCERS = 2;
 /** How long a path counts for that nobody has measured. */
 const UNMEASURED = 1_000;
 
@@ -68,11 +71,29 @@ export class Mesh {
   /** Gives a member the records of our neighbours that are not its own. */
   #introduceOthers(member, neighbours) {
     if (!this.#forwards) return;
-    for (const other of neighbours.slice(0, MOST_NEIGHBOURS)) {
-      const { presence, mesh } = other;
-      if (!areStrangers(other, member) || !presence || !mesh.presence) continue;
-      if (this.#engine.presence.isFresh(presence.timestamp)) this.#tell({ type: "presence", record: mesh.presence }, member);
-    }
+    for (const other of neighbours.slice(0, MOST_NEIGHBOURS)) this.#introduce(other, member);
+  }
+
+  /** Gives a neighbour the record of another, unless it has that already, or others see to it. */
+  #introduce(other, member) {
+    const { peer, presence, sealedPresence: record } = other;
+    if (!areStrangers(other, member) || !presence || member.mesh.introduced.get(peer) === presence.timestamp) return;
+    if (!this.#engine.presence.isFresh(presence.timestamp) || !this.#introduces(other, member)) return;
+    member.mesh.introduced.set(peer, presence.timestamp);
+    this.#tell({ type: "presence", record }, member);
+  }
+
+  /**
+   * Whether it is for us to hand the records of one on to another: of all who can, a few do. Each finds out by itself who these are, from what
+   * those say that it is connected with; whoever comes first in that order is sure to.
+   */
+  #introduces(one, other) {
+    const pair = one.prefix ^ other.prefix;
+    const own = rank(prefixOf(this.#engine.peerID), pair);
+    const better = [...this.#engine.members.values()].filter(
+      (member) => rank(member.prefix, pair) < own && this.#canForward(member, one) && this.#canForward(member, other),
+    );
+    return better.length < INTRODUCERS;
   }
 
   // Frames.
@@ -108,8 +129,7 @@ export class Mesh {
     this.#engine.pump(subject);
     // Only what a member says of itself is handed on, and only by those who are connected with it.
     if (subject !== member || !this.#forwards) return;
-    member.mesh.presence = record;
-    for (const other of this.#neighbours) if (areStrangers(other, member)) this.#tell({ type: "presence", record }, other);
+    for (const other of this.#neighbours) this.#introduce(member, other);
   }
 
   /** Hands a datagram to a neighbour, if that is one and neither is a burden. */
@@ -187,6 +207,13 @@ export class Mesh {
     }
     engine.pump(member);
   }
+}
+
+/** Where a member comes in the order of those who can introduce a pair: another for each pair, so that nobody is burdened with all of them. */
+function rank(prefix, pair) {
+  let mixed = BigInt.asUintN(64, (prefix ^ pair) * 0x9e3779b97f4a7c15n);
+  mixed = BigInt.asUintN(64, (mixed ^ (mixed >> 29n)) * 0xbf58476d1ce4e5b9n);
+  return mixed ^ (mixed >> 32n);
 }
 
 /** Whether two neighbours of ours are not connected with each other, as far as they say. */

@@ -16,8 +16,8 @@ export class MeshNeighbour {
   forwards = false;
   /** Whom it was told last that we are connected with; `null` when nothing was said on this connection. */
   told = null;
-  /** Its latest presence record as it came, for its neighbours' neighbours. @type {Uint8Array | null} */
-  presence = null;
+  /** How the records of others were dated that it was given on this connection. @type {Map<string, number>} */
+  introduced = new Map();
   /** Through whom we reach it now, and since when. */
   forwarder = null;
   chosenAt = -Infinity;
@@ -45,5 +45,6 @@ export class MeshNeighbour {
   disconnected() {
     this.neighbours.clear();
     this.told = null;
+    this.introduced.clear();
   }
 }

@@ -16,6 +16,8 @@ const INTERVAL = 30_000;
 export const FRESHNESS = 120_000;
 /** Our record is written anew at most so often, in milliseconds, for records of former runs. */
 const OWN_RECORD_PAUSE = 10_000;
+/** A member is shown a record of its former run at most so often, in milliseconds. */
+const SHOWING_PAUSE = 5_000;
 
 export const dayOf = (wall) => Math.floor(wall / DAY);
 
@@ -182,13 +184,15 @@ export class Presence {
     const isSameRun = known?.presence && compare(known.presence.sessionKey, record.sessionKey) === 0;
     if (known?.presence && known.presence.timestamp > record.timestamp) {
       // An older record of a run we know says nothing new; one of another run is a replay.
-      if (!isSameRun) throw new Refusal("replayed");
-      return known;
+      if (isSameRun) return known;
+      await this.#show(known);
+      throw new Refusal("replayed");
     }
     if (record.isLeaving) {
       // The record is kept: what the run said before cannot be replayed.
       if (known?.presence && !known.presence.isLeaving) {
         known.presence = record;
+        known.sealedPresence = sealed;
         engine.runs.left(known);
       }
       return null;
@@ -199,6 +203,7 @@ export class Presence {
     if (!member) return null;
     const isFirstRun = member.presence === null;
     member.presence = record;
+    member.sealedPresence = sealed;
     member.heardOfAt = engine.now();
     if (cipher) {
       member.isDormant = false;
@@ -216,6 +221,18 @@ export class Presence {
       engine.emit({ type: "discovered", peer: member.peer, plane });
     }
     return member;
+  }
+
+  /**
+   * Shows a member whose record was refused, as it is older than that of a former run, the later one: its clock was set back between
+   * the two, and it dates its next record after what it is shown.
+   */
+  async #show(member) {
+    const engine = this.#engine;
+    if (member.refusal || engine.now() < member.shownAt + SHOWING_PAUSE) return;
+    if (!engine.carriesSignals(member) || !this.isFresh(member.presence.timestamp)) return;
+    member.shownAt = engine.now();
+    await engine.relayPath.show(member, member.sealedPresence);
   }
 
   #cipher(record) {

@@ -23,11 +23,26 @@ export class RelayPath {
     this.#engine = engine;
   }
 
-  /** Puts a datagram into a member's inbox. @param {import("./member.js").Member} member @param {Uint8Array} datagram */
+  /** Puts a datagram into a member's inbox, after our presence record if it may not know us. @param {import("./member.js").Member} member @param {Uint8Array} datagram */
   async send(member, datagram) {
     const engine = this.#engine;
     if (!engine.gun.isConnected) return;
-    const content = member.knowsUs ? datagram : introduction(await engine.presence.sealed(), datagram);
+    await this.#put(member, member.knowsUs ? datagram : introduction(await engine.presence.sealed(), datagram));
+  }
+
+  /**
+   * Brings a member a record of its own, of a former run, that is later than what it says now: through a relay, or else a third member.
+   * @param {import("./member.js").Member} member @param {Uint8Array} record
+   */
+  async show(member, record) {
+    const datagram = introduction(record, new Uint8Array());
+    if (this.#engine.gun.isConnected) await this.#put(member, datagram);
+    else this.#engine.mesh.sendNow(member, datagram);
+  }
+
+  /** Puts a datagram into a member's inbox as it is. */
+  async #put(member, content) {
+    const engine = this.#engine;
     const day = dayOf(engine.wall());
     if (member.inboxDay !== day) {
       await this.clear(member);
@@ -69,7 +84,8 @@ export class RelayPath {
         const presence = reader.prefixed16();
         // A record that is refused does not spoil what follows it.
         await this.#engine.presence.take(presence, plane).catch((error) => this.#engine.refuse(error));
-        return this.takeDatagram(reader.rest(), carrier, 1);
+        const content = reader.rest();
+        return content.length ? this.takeDatagram(content, carrier, 1) : undefined;
       }
       default:
         throw new Refusal("malformed");

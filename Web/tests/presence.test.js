@@ -23,7 +23,7 @@ async function member() {
     assert.equal(await presence.take(await sealPresence(record, identity, topic), "gun"), null);
   };
   const timestamp = async () => (await openPresence(await presence.sealed(), topic)).timestamp - WALL;
-  return { presence, takeOfRun, timestamp, runs: await Promise.all([0, 1, 2].map(() => SessionKey.generate())) };
+  return { presence, engine, takeOfRun, timestamp, runs: await Promise.all([0, 1, 2].map(() => SessionKey.generate())) };
 }
 
 test("records go on above the latest of all former runs, under a key of their own", async () => {
@@ -53,4 +53,39 @@ test("two who run with one identity do not race", async () => {
   await takeOfRun(50_000, runs[0]);
   assert.equal(presence.announceAt, 11_000);
   assert.ok((await timestamp()) >= 6);
+});
+
+test("who refuses a record as older than one of another run shows that one, and not all the time", async () => {
+  const { presence, engine } = await member();
+  const [bob, shown] = [await Identity.generate(), []];
+  let [now, reaches] = [1_000, true];
+  const known = { peer: bob.peer, presence: null, planes: new Set(), refusal: null, shownAt: -Infinity };
+  Object.assign(engine, {
+    now: () => now, carriesSignals: () => reaches, relayPath: { show: (to, record) => shown.push([to, record]) },
+    member: (peer) => (peer === bob.peer ? known : null), admission: { refusal: () => null }, emit() {}, count() {},
+    runs: { start: () => engine.members.set(bob.peer, known), wake() {}, left() {} },
+  });
+  const record = async (ahead, { point }) =>
+    sealPresence({ peer: bob.peer, sessionKey: point, timestamp: WALL + ahead, isLeaving: false, name: "bob" }, bob, engine.topic);
+  const [former, present] = await Promise.all([SessionKey.generate(), SessionKey.generate()]);
+  const later = await record(40_000, former);
+  assert.equal(await presence.take(later, "gun"), known);
+  const refused = async (ahead) => assert.rejects(presence.take(await record(ahead, present), "gun"), { kind: "replayed" });
+  await refused(0);
+  assert.deepEqual(shown, [[known, later]]);
+  now += 4_999;
+  await refused(1);
+  assert.equal(shown.length, 1);
+  now += 1;
+  reaches = false;
+  await refused(2);
+  assert.equal(shown.length, 1, "nothing would bring it");
+  reaches = true;
+  await refused(3);
+  assert.equal(shown.length, 2);
+  now += 5_000;
+  await assert.rejects(presence.take(await record(-120_001, present), "gun"), { kind: "stale" });
+  assert.equal(await presence.take(await record(39_999, former), "gun"), known, "the same run");
+  assert.equal(shown.length, 2);
+  assert.equal(await presence.take(await record(40_001, present), "gun"), known, "what is dated after it is heard");
 });

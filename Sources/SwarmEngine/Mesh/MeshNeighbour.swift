@@ -8,8 +8,8 @@ struct MeshNeighbour: Sendable {
     var forwards = false
     /// Whom it was told last that we are connected with; `nil` when nothing was said on this connection.
     var told: [UInt64]?
-    /// Its latest presence record as it came: for its neighbours' neighbours.
-    var presence: [UInt8]?
+    /// How the records of others were dated that it was given on this connection.
+    var introduced: [PeerID: UInt64] = [:]
     /// Through whom we reach it now.
     var forwarder: PeerID?
     /// When that was chosen.

@@ -8,6 +8,8 @@ extension SwarmEngine {
     private static let tellingDelay = Duration.milliseconds(200)
     /// How long a forwarder is tried before another is.
     private static let forwarderPatience = Duration.seconds(1)
+    /// How many of those who are connected with two strangers hand the records of the one on to the other: one may be gone and not missed yet.
+    private static let introducers = 2
 
     // MARK: Whom we are connected with
 
@@ -47,11 +49,37 @@ extension SwarmEngine {
     /// Gives a member the records of our neighbours that are not its own.
     private mutating func introduceOthers(to member: Member, among neighbours: [Member], now: Instant) {
         guard configuration.mesh.forwards else { return }
-        for other in neighbours.prefix(Frame.mostNeighbours) where areStrangers(other, member) {
-            guard let presence = other.presence, isFresh(presence.timestamp, now: now), let sealed = other.mesh.presence
-            else { continue }
-            tell(.presence(sealed), to: member, now: now)
+        for other in neighbours.prefix(Frame.mostNeighbours) { introduce(other, to: member, now: now) }
+    }
+
+    /// Gives a neighbour the record of another, unless it has that already, or others see to it.
+    private mutating func introduce(_ other: Member, to member: Member, now: Instant) {
+        guard areStrangers(other, member), let presence = other.sealedPresence,
+            member.mesh.introduced[other.peer] != presence.record.timestamp,
+            isFresh(presence.record.timestamp, now: now), introduces(other, to: member)
+        else { return }
+        member.mesh.introduced[other.peer] = presence.record.timestamp
+        tell(.presence(presence.sealed), to: member, now: now)
+    }
+
+    /// Whether it is for us to hand the records of one on to another: of all who can, a few do. Each finds out by itself who these are, from
+    /// what those say that it is connected with; whoever comes first in that order is sure to.
+    private func introduces(_ one: Member, to other: Member) -> Bool {
+        let pair = one.peer.prefix ^ other.peer.prefix
+        func rank(_ prefix: UInt64) -> UInt64 {
+            // Another order for each pair: nobody is burdened with all of them.
+            var mixed = (prefix ^ pair) &* 0x9e37_79b9_7f4a_7c15
+            mixed = (mixed ^ mixed >> 29) &* 0xbf58_476d_1ce4_e5b9
+            return mixed ^ mixed >> 32
         }
+        let own = rank(peerID.prefix)
+        var better = 0
+        for member in members.values
+        where rank(member.peer.prefix) < own && canForward(member, to: one) && canForward(member, to: other) {
+            better += 1
+            if better == Self.introducers { return false }
+        }
+        return true
     }
 
     /// Whether two neighbours of ours are not connected with each other, as far as they say.
@@ -90,8 +118,7 @@ extension SwarmEngine {
         pump(subject, now: now)
         // Only what a member says of itself is handed on, and only by those who are connected with it.
         guard subject.peer == member.peer, configuration.mesh.forwards else { return }
-        member.mesh.presence = sealed
-        for other in neighbours where areStrangers(other, member) { tell(.presence(sealed), to: other, now: now) }
+        for other in neighbours { introduce(member, to: other, now: now) }
     }
 
     /// Hands a datagram to a neighbour, if that is one and neither is a burden.
@@ -115,7 +142,7 @@ extension SwarmEngine {
 
     // MARK: Paths
 
-    /// Sends a datagram to a member through a third one.
+    /// Sends a datagram to a member through a third one, if there is one that brings it.
     mutating func sendByMesh(_ datagram: RelayDatagram, to member: Member, now: Instant) {
         guard !member.blocked.contains(.mesh), let forwarder = chooseForwarder(to: member, now: now) else { return }
         tell(.forward(to: member.peer, introduced(datagram, to: member, now: now).bytes), to: forwarder, now: now)

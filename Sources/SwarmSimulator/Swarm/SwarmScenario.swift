@@ -9,6 +9,8 @@ public struct SwarmScenario {
         public var members: ClosedRange<Int>
         /// How long things go wrong.
         public var faults: ClosedRange<Duration>
+        /// All that is sent are messages in order, of normal priority and without deadlines: all that goes with members who know no lanes.
+        public var isPlain = false
 
         public init(members: ClosedRange<Int>, faults: ClosedRange<Duration>) {
             self.members = members
@@ -56,6 +58,7 @@ public struct SwarmScenario {
     /// What the traffic is, apart from what befalls it.
     private var traffic: SeededGenerator
     private let length: Duration
+    private let isPlain: Bool
     private let usual: [LinkConditions]
     private let words: String
     private var end: Instant
@@ -69,6 +72,7 @@ public struct SwarmScenario {
         random = SeededGenerator(seed: seed &* 0x9e37_79b9_7f4a_7c15)
         traffic = SeededGenerator(seed: ~seed &* 0x9e37_79b9_7f4a_7c15)
         swarm = SimulatedSwarm(seed: random.next(), trace: trace, setClock: setClock)
+        isPlain = size.isPlain
         let count = Int.random(in: size.members, using: &random)
         length = .milliseconds(
             Int64.random(
@@ -127,7 +131,7 @@ public struct SwarmScenario {
             }
         }
         let healed = swarm.run(within: Self.healing) { [swarm] in Self.isWell(swarm) }
-        var problems = swarm.ledger.problems
+        var problems: [String] = []
         if healed == nil {
             problems += swarm.ledger.missing.map { "\($0) \(Self.healing) after the last fault" }
             problems += swarm.exchanges.missing
@@ -141,10 +145,9 @@ public struct SwarmScenario {
             return isDirect
         }
         if direct == nil { problems += Self.missingDirect(swarm) }
-        problems += swarm.exchanges.problems + swarm.secrecy.problems
         // Nothing may happen of itself that spoils what is well.
         swarm.run(for: .seconds(5))
-        problems += swarm.ledger.problems.dropFirst(max(0, problems.isEmpty ? 0 : swarm.ledger.problems.count))
+        problems = swarm.ledger.problems + problems + swarm.exchanges.problems + swarm.secrecy.problems
         // By now nothing is under way any more, not even that something has come.
         if healed != nil { problems += swarm.members.flatMap(swarm.overload(of:)) }
         return Outcome(
@@ -175,7 +178,7 @@ public struct SwarmScenario {
 
     /// One message, request or byte stream: half of them are messages in order, of normal priority.
     private mutating func something(size: Int) -> (SimulatedMember, SimulatedMember) -> Void {
-        let kind = Int.random(in: 0..<20, using: &traffic)
+        let kind = isPlain ? 0 : Int.random(in: 0..<20, using: &traffic)
         let priority = MessagePriority.allCases.randomElement(using: &traffic) ?? .normal
         let isOrdered = Bool.random(using: &traffic)
         let time = Duration.milliseconds(Int.random(in: 50...20_000, using: &traffic))

@@ -79,6 +79,9 @@ struct DatagramPlane {
         }
     }
 
+    /// What was said to an address was not taken: it is said anew at once, and repeated from the beginning.
+    mutating func sayAgain(_ address: TransportAddress, now: Instant) { rearm(address, at: now, attempts: 0) }
+
     /// A member said good-bye: it is back when it says hello, but it may have missed our address.
     mutating func left(_ peer: PeerID, now: Instant) {
         for (address, target) in targets where target.peer == peer {
