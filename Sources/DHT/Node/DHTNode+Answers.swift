@@ -102,8 +102,9 @@ extension DHTNode {
         response.hasNodes = true
         // Local addresses say nothing to who is not local.
         func near(_ family: AddressFamily) -> [NodeContact] {
-            guard wants.contains(family), let state = families[family] else { return [] }
-            let nodes = state.table.closest(to: target, count: configuration.search.closest)
+            guard wants.contains(family),
+                let nodes = families[family]?.table.closest(to: target, count: configuration.search.closest)
+            else { return [] }
             return source.address.isLocal ? nodes : nodes.filter { !$0.address.address.isLocal }
         }
         response.nodes = near(.ipv4)

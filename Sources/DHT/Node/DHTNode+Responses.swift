@@ -101,7 +101,8 @@ extension DHTNode {
     private mutating func learn(_ response: KRPCResponse, from source: TransportAddress) {
         let other: AddressFamily = source.address.isIPv6 ? .ipv4 : .ipv6
         let nodes = other == .ipv4 ? response.nodes : response.nodes6
-        guard !nodes.isEmpty, var state = families[other], state.table.goodCount < 8 else { return }
+        guard !nodes.isEmpty, let known = families[other]?.table.goodCount, known < 8, var state = families[other]
+        else { return }
         for node in nodes where !node.address.address.isMartian && !state.doors.contains(node.address) {
             guard state.doors.count < FamilyState.mostDoors, source.address.isLocal || !node.address.address.isLocal
             else {

@@ -4,7 +4,7 @@ import SwarmBase
 extension DHTNode {
     /// Looks for our own neighbourhood: at the start, and ever later again while nobody answers.
     mutating func joinIfDue(_ family: AddressFamily, now: Instant) {
-        guard var state = families[family], now >= state.joinAt else { return }
+        guard let joinAt = families[family]?.joinAt, now >= joinAt, var state = families[family] else { return }
         if state.table.goodCount == 0 {
             let wait = min(Duration.seconds(2) * (1 << min(state.joinFailures, 8)), .seconds(300))
             state.joinFailures += 1

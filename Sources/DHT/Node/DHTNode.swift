@@ -155,7 +155,7 @@ public struct DHTNode: Sendable {
     /// Does what is due.
     public mutating func handleTimeout(now: Instant) {
         while let due = transactions.next(now: now) { take(due, now: now) }
-        for family in families.families { joinIfDue(family, now: now) }
+        for family in AddressFamily.allCases { joinIfDue(family, now: now) }
         if now >= upkeepAt { upkeep(now: now) }
         if now >= sweepAt {
             sweepAt = now + .seconds(60)
@@ -168,7 +168,7 @@ public struct DHTNode: Sendable {
     /// When `handleTimeout` is due.
     public var nextTimeout: Instant? {
         var next: Instant? = .earlier(transactions.nextTimeout, min(upkeepAt, sweepAt))
-        for state in families.values { next = .earlier(next, state.joinAt) }
+        for family in AddressFamily.allCases { next = .earlier(next, families[family]?.joinAt) }
         return next
     }
 
@@ -201,11 +201,12 @@ public struct DHTNode: Sendable {
     mutating func ask(
         _ method: KRPCQuery.Method, of address: TransportAddress, for purpose: TransactionTable.Purpose, now: Instant
     ) -> Bool {
-        guard let state = families[AddressFamily(address.address)],
+        let family = AddressFamily(address.address)
+        guard let ownID = families[family]?.ownID,
             let id = transactions.begin(purpose, to: address, entropy: &entropy, now: now)
         else { return false }
         reachability.sent(to: address)
-        let query = KRPCQuery(sender: state.ownID, method: method, wants: wants(from: state.family))
+        let query = KRPCQuery(sender: ownID, method: method, wants: wants(from: family))
         send(
             KRPCMessage(
                 transaction: [UInt8(id >> 8), UInt8(truncatingIfNeeded: id)], body: .query(query),
@@ -216,10 +217,9 @@ public struct DHTNode: Sendable {
 
     /// Nodes of the other family too, while few of them are known (BEP 32).
     private func wants(from family: AddressFamily) -> Set<AddressFamily> {
-        for state in families.values where state.family != family && state.table.goodCount < 8 {
-            return [.ipv4, .ipv6]
-        }
-        return []
+        let other: AddressFamily = family == .ipv4 ? .ipv6 : .ipv4
+        guard let known = families[other]?.table.goodCount, known < 8 else { return [] }
+        return [.ipv4, .ipv6]
     }
 }
 

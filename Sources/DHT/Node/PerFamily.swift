@@ -8,7 +8,13 @@ struct PerFamily<Value> {
     init() {}
 
     subscript(family: AddressFamily) -> Value? {
-        get { family == .ipv4 ? ipv4 : ipv6 }
+        // Lent, not copied: a table is large, and looked into with each message.
+        _read {
+            switch family {
+            case .ipv4: yield ipv4
+            case .ipv6: yield ipv6
+            }
+        }
         _modify {
             switch family {
             case .ipv4: yield &ipv4
