@@ -201,17 +201,23 @@ public actor Swarm {
 
     // MARK: Shared state
 
-    /// Writes one key of a node of the GUN graph; it reaches every member that watches the soul.
+    /// Writes one key of a node of the GUN graph; it reaches every member that watches the soul. It waits until that is on disk, where
+    /// the member keeps its state: then it goes out by itself, though the process be killed.
     ///
     /// - Parameter value: `null`, a boolean, a finite number, a text, or a link `{"#": soul}`.
-    public func put(soul: String, key: String, value: JSONValue) throws(SwarmError) {
+    public func put(soul: String, key: String, value: JSONValue) async throws(SwarmError) {
         let node = try running()
+        let batch = node.nextBatch
         guard node.engine.put(soul: soul, key: key, value: value, now: node.now) else {
             throw SwarmError(
                 .invalidValue,
                 "a soul and a key are not empty, and a value is null, true, false, a number, a text or a link")
         }
         node.drain()
+        guard let batch else { return }
+        await withCheckedContinuation { continuation in
+            node.watchers.whenStored(batch) { continuation.resume() }
+        }
     }
 
     /// Reports every change of a node of the GUN graph from now on, and what is known of it already.
