@@ -62,7 +62,12 @@ extension SwarmEngine {
 
     /// A path fell silent. Perhaps the whole network did, of which TCP would tell in a minute: so the links are asked.
     mutating func probeLinks(now: Instant) {
-        guard linksProbedAt.map({ now - $0 >= Self.linkProbeInterval }) ?? true else { return }
+        if let last = linksProbedAt, now - last < Self.linkProbeInterval {
+            // They may have died since: no path need fall silent once more until they are asked.
+            probeLinksAt = last + Self.linkProbeInterval
+            return
+        }
+        probeLinksAt = nil
         linksProbedAt = now
         for link in gun.openLinks { linkProbes.append(.probe(link)) }
     }

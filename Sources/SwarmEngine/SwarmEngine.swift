@@ -72,6 +72,8 @@ public struct SwarmEngine: ~Copyable {
     /// Questions to links whether they are alive, and when they were put last.
     var linkProbes = FIFO<LinkAction>()
     var linksProbedAt: Instant?
+    /// When they are asked that could not be at once.
+    var probeLinksAt: Instant?
     var presenceAt: Instant
     var lastPresenceTimestamp: UInt64 = 0
     var presenceClock = StateClock()
@@ -291,6 +293,7 @@ public struct SwarmEngine: ~Copyable {
         announceOnLAN(now: now)
         if now >= presenceAt, !isLeaving { announcePresence(now: now) }
         tellNeighbours(now: now)
+        if let at = probeLinksAt, now >= at { probeLinks(now: now) }
         runAgenda(now: now)
         drainGun(now: now)
     }
@@ -301,7 +304,7 @@ public struct SwarmEngine: ~Copyable {
             settle()
             var next: Instant? = .earlier(gun.nextTimeout, .earlier(trackers.nextTimeout, stun.nextTimeout))
             next = .earlier(next, .earlier(turn.nextTimeout, announces.nextTimeout))
-            if !isLeaving { next = .earlier(next, tellNeighboursAt) }
+            if !isLeaving { next = .earlier(next, .earlier(tellNeighboursAt, probeLinksAt)) }
             if !isLeaving {
                 next = .earlier(next, .earlier(presenceAt, .earlier(datagrams.nextTimeout, lan.nextTimeout)))
             }

@@ -47,6 +47,21 @@ import WebRTC
         #expect(isDirect(), "it stays")
     }
 
+    /// A link that answered just before it died is asked again, though no other path falls silent after that.
+    @Test func linksAreAskedOnceMoreForWhatCameTooSoon() throws {
+        let swarm = VirtualSwarm(seed: 14)
+        let alice = try swarm.addNode(name: "alice")
+        swarm.run(for: .seconds(1))
+        let start = swarm.now
+        for _ in 0..<3 {
+            swarm.act(alice) { $0.probeLinks(now: swarm.now) }
+            swarm.run(for: .seconds(1))
+        }
+        #expect(alice.probes == [start])
+        swarm.run(for: .seconds(30))
+        #expect(alice.probes == [start, start + .seconds(5)])
+    }
+
     /// One member takes only the direct path; the other knows nothing of that.
     @Test func aMemberOfTheDirectPathOnlyIsReached() throws {
         let swarm = VirtualSwarm(seed: 13)

@@ -46,6 +46,8 @@ final class VirtualSwarm {
         var isDiskStuck = false
         /// Frames that went to the relay.
         var framesToRelay = 0
+        /// When it asked a link whether it is alive.
+        var probes: [Instant] = []
 
         init(index: Int, identity: Identity, certificate: DTLSCertificate, engine: consuming SwarmEngine) {
             self.index = index
@@ -328,7 +330,7 @@ final class VirtualSwarm {
                         ? .toRelay(frame, LinkID(number)) : .toTracker(frame, TrackerLinkID(number)), to: nil)
             case .probe:
                 // What is open here answers.
-                break
+                node.probes.append(now)
             case .close(let link):
                 close(link, of: node)
             }
