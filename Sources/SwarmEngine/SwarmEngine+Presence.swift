@@ -153,11 +153,7 @@ extension SwarmEngine {
         guard let member = members[record.peer], gun.isConnected || reachesByMesh(member),
             let shown = recordToShow(insteadOf: record, now: now)
         else { return }
-        if gun.isConnected {
-            send(.record(shown), to: member, now: now)
-        } else {
-            sendByMesh(.record(shown), to: member, now: now)
-        }
+        sendThroughOthers(.record(shown), to: member, now: now)
     }
 
     /// What a member is to be shown whose record was refused: the later one of another run; `nil` when that is not why it was refused, or

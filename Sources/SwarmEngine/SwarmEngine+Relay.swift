@@ -134,10 +134,15 @@ extension SwarmEngine {
     /// one, through a relay, or else through a third member.
     mutating func send(signal sealed: [UInt8], to member: Member, now: Instant) {
         sendByDatagram(signal: sealed, to: member)
+        sendThroughOthers(.signal(sealed), to: member, now: now)
+    }
+
+    /// Sends a datagram through a relay, or else through a third member.
+    mutating func sendThroughOthers(_ datagram: RelayDatagram, to member: Member, now: Instant) {
         if gun.isConnected {
-            send(.signal(sealed), to: member, now: now)
+            send(datagram, to: member, now: now)
         } else {
-            sendByMesh(.signal(sealed), to: member, now: now)
+            sendByMesh(datagram, to: member, now: now)
         }
     }
 

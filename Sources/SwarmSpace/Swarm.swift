@@ -214,10 +214,7 @@ public actor Swarm {
                 "a soul and a key are not empty, and a value is null, true, false, a number, a text or a link")
         }
         node.drain()
-        guard let batch else { return }
-        await withCheckedContinuation { continuation in
-            node.watchers.whenStored(batch) { continuation.resume() }
-        }
+        await node.watchers.untilStored(batch)
     }
 
     /// Reports every change of a node of the GUN graph from now on, and what is known of it already.

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 from typing import Protocol
 
 from event_log import EventLog
 from node import Member
+from presence import is_killed_and_missed
 from processes import ROOT
-from stopwatch import Stopwatch
 from tab import MakeNative, MakeTab, Tab
 
 COUNT = 500
@@ -266,12 +265,7 @@ async def test_who_is_killed_is_away_within_five_seconds(chromium, make_tab: Mak
     for member in (tab, other):
         await on_path(member, native, "direct")
     await on_path(tab, other, "direct")
-    native.signal(signal.SIGKILL)
-    stopwatch = Stopwatch()
-    for member in (tab, other):
-        await member.log.wait("away", peer=native.id)
-    assert stopwatch.within(5.5)
-    assert not tab.log.matching("away", peer=other.id) and not other.log.matching("away", peer=tab.id)
+    await is_killed_and_missed(native, (tab, other))
     assert await tab.page.evaluate(f"swarm.roster.find(({{ id }}) => id === {json.dumps(native.id)}).isAway")
     await tab.send(native.id, "when you are back")
     again = await native.again()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 
 import pytest
 from networks import Host
 from node import MakeMember, Supernode
+from presence import is_killed_and_missed
 from stopwatch import Stopwatch
 from streams import Streams, all_meet, all_on
 
@@ -18,12 +18,7 @@ async def test_one_of_three_that_is_killed_is_away_within_five_seconds(supernode
     alice, bob, carol = members = [await make_member(supernode=supernode) for _ in range(3)]
     await all_meet(members)
     await all_on(members, "direct")
-    bob.signal(signal.SIGKILL)
-    stopwatch = Stopwatch()
-    for member in (alice, carol):
-        await member.log.wait("away", peer=bob.id)
-    assert stopwatch.within(5.5)
-    assert not alice.log.matching("away", peer=carol.id) and not carol.log.matching("away", peer=alice.id)
+    await is_killed_and_missed(bob, (alice, carol))
     await alice.send(bob, "when you are back")
     again = await bob.again()
     try:

@@ -144,11 +144,10 @@ extension GunClient {
 
     // MARK: Who is connected to whom
 
-    /// Members are told soon whom else we are connected to.
-    ///
-    /// - Parameter hasLost: there is one less, who may have been relied on. That there is one more only saves work.
-    mutating func neighboursChanged(hasLost: Bool = false, now: Instant) {
-        let at = now + .milliseconds(hasLost ? 200 : 1_000)
+    /// Members are told soon whom else we are connected to: sooner that there is one less, who may have been relied on, for that there is
+    /// one more only saves work.
+    mutating func neighboursChanged(now: Instant) {
+        let at = now + .milliseconds(hasLostLink ? 200 : 1_000)
         guard tellNeighboursAt.map({ at < $0 }) ?? true else { return }
         tellNeighboursAt = at
         checks.add(.neighbours, at: at)

@@ -156,7 +156,7 @@ public struct GunClient: Sendable {
         followers.removeAll(link)
         pushing.remove(link)
         hasLostLink = true
-        neighboursChanged(hasLost: true, now: now)
+        neighboursChanged(now: now)
         for soul in subscriptions.keys {
             for key in subscriptions[soul]?.asked.keys.map({ $0 }) ?? [] {
                 subscriptions[soul]?.asked[key]?.remove(link)

@@ -85,10 +85,7 @@ actor GraphHost {
         case .success(let records):
             for record in records { backend.watchers.changed(record.soul, record.key) }
         }
-        guard let batch else { return }
-        await withCheckedContinuation { continuation in
-            backend.watchers.whenStored(batch) { continuation.resume() }
-        }
+        await backend.watchers.untilStored(batch)
     }
 
     // MARK: Following

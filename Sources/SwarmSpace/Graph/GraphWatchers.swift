@@ -70,8 +70,11 @@ final class GraphWatchers {
         for (id, isDone) in settling where isDone() { settling[id] = nil }
     }
 
-    /// Has `done` called when the batch is on disk.
-    func whenStored(_ batch: UInt64, _ done: @escaping () -> Void) { storing.append((batch, done)) }
+    /// Waits until the batch is on disk; not at all without one, where nothing is kept.
+    nonisolated(nonsending) func untilStored(_ batch: UInt64?) async {
+        guard let batch else { return }
+        await withCheckedContinuation { continuation in storing.append((batch, { continuation.resume() })) }
+    }
 
     func stored(through batch: UInt64) {
         let done = storing.filter { $0.batch <= batch }
